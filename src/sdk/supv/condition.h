@@ -1,0 +1,116 @@
+#ifndef SUPV_CONDITION_H
+#define SUPV_CONDITION_H
+/* The binary interface of a supv condition. Plain C, C11. A condition is one shared object that
+ * exports one constant descriptor, `supv_condition_plugin`. Structs cross by pointer only and are
+ * only ever extended at their end; `size` says how much of one the other side knows.
+ *
+ * A condition never acts: it says what it sees. It lives as long as the run it judges: created
+ * when the run comes up, destroyed when the run ends, so there is nothing to reset. All calls come
+ * from one thread, one at a time. Time comes with the event; a condition that reads a clock of its
+ * own cannot be simulated. Strings given to the condition live until the call returns; strings in
+ * a verdict must live until the condition's next call. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SUPV_CONDITION_ABI 1u
+
+enum supv_outcome {
+  SUPV_OK = 0,      /* false: nothing to act on */
+  SUPV_FIRE = 1,    /* true */
+  SUPV_UNKNOWN = 2, /* could not be found out; never acts, never clears anything */
+  SUPV_PENDING = 3  /* will be said later, through host->conclude */
+};
+
+enum supv_kind {
+  SUPV_POLL = 0,  /* asked every `interval` by SUPV_TICK */
+  SUPV_EXIT = 1,  /* told once, by SUPV_ENDED, that the run ended by itself */
+  SUPV_CHANGE = 2 /* fed with samples of a watched value; supvd keeps the timeline and judges it */
+};
+
+enum supv_event_kind { SUPV_TICK = 0, SUPV_ENDED = 1 };
+
+enum supv_type {
+  SUPV_TEXT = 0,
+  SUPV_DURATION = 1, /* 5s 2m 1h30m */
+  SUPV_SIZE = 2,     /* 300MB */
+  SUPV_PERCENT = 3,  /* 50% */
+  SUPV_INTEGER = 4,
+  SUPV_BOOLEAN = 5, /* true, false */
+  SUPV_CHOICE = 6,  /* one of `choices` */
+  SUPV_LIST = 7     /* text, or a list of texts; joined by '\n' */
+};
+
+/* One declared option. `supvd --check`, `supvctl conditions` and the schema read these. */
+struct supv_option {
+  const char* name;
+  enum supv_type type;
+  const char* fallback; /* text of the default; NULL: no value unless written */
+  const char* help;     /* one sentence */
+  int required;
+  const char* choices; /* for SUPV_CHOICE: "tree|process" */
+};
+
+struct supv_event {
+  uint32_t size;
+  enum supv_event_kind kind;
+  int64_t monotonic_ns;
+  int64_t wall_ns;
+  int exit_code;   /* SUPV_ENDED: -1 if killed by a signal or unknown */
+  int exit_signal; /* SUPV_ENDED: 0 if it exited */
+};
+
+struct supv_verdict {
+  uint32_t size;
+  enum supv_outcome outcome;
+  const char* reason; /* one line, e.g. "312 MiB, above 300 MiB"; may be NULL */
+};
+
+/* What a process, or a whole tree of processes, uses. Read once per tick for all conditions. */
+struct supv_usage {
+  uint32_t size;
+  uint32_t processes;
+  uint64_t rss_bytes;
+  uint64_t pss_bytes; /* only filled when asked for: it costs a millisecond per 300 MB */
+  uint64_t cpu_ns;    /* user + system time of the living, since they started */
+};
+
+enum supv_scope { SUPV_SCOPE_TREE = 0, SUPV_SCOPE_PROCESS = 1 };
+
+/* What supvd lends to a condition. All functions may be called in create and on_event. */
+struct supv_host {
+  uint32_t size;
+  void* context; /* first argument of every function */
+  /* An option's text: written, or the fallback; NULL if neither. */
+  const char* (*option)(void* context, const char* name);
+  const char* (*watch_name)(void* context);
+  /* The tracked process, or 0 when there is none. */
+  int32_t (*pid)(void* context);
+  /* 0, or -1 when the run is gone. `with_pss` asks for pss_bytes as well. */
+  int (*usage)(void* context, enum supv_scope scope, int with_pss, struct supv_usage* usage);
+  /* Says an outcome that was SUPV_PENDING. */
+  void (*conclude)(void* context, const struct supv_verdict* verdict);
+};
+
+struct supv_condition_descriptor {
+  uint32_t abi;  /* SUPV_CONDITION_ABI */
+  uint32_t size; /* sizeof(struct supv_condition_descriptor) */
+  const char* name;
+  const char* help; /* one sentence: when it is true */
+  enum supv_kind kind;
+  const struct supv_option* options;
+  uint32_t option_count;
+  /* Returns the condition, or NULL after writing a message of at most `room` bytes to `error`. */
+  void* (*create)(const struct supv_host* host, char* error, size_t room);
+  void (*on_event)(void* self, const struct supv_event* event, struct supv_verdict* verdict);
+  void (*destroy)(void* self);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif
