@@ -29,7 +29,7 @@ Digest keyed_hash(const HashKey& key, std::string_view bytes);
 
 /// The first 8 hexadecimal digits: what status and logs may show of a value.
 std::string short_hash(const Digest& digest);
-/// All 32 hexadecimal digits, and back.
+/// All 32 lower-case hexadecimal digits, and back; the empty digest for anything else.
 std::string to_hex(const Digest& digest);
 Digest digest_from_hex(std::string_view hex);
 

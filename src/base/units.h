@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace supv {
 
@@ -30,6 +31,8 @@ std::optional<double> parse_percent(std::string_view text);
 std::optional<int> parse_signal(std::string_view text);
 /// 15 -> "TERM"; "SIG42" for a number without a name.
 std::string signal_name(int signal);
+/// Every name that parse_signal() takes, without "SIG" and without the real-time ones.
+std::vector<std::string_view> signal_names();
 
 /// Strict decimal without sign, space or overflow.
 std::optional<std::uint64_t> parse_unsigned(std::string_view text);
