@@ -131,6 +131,7 @@ struct StartFailed {
   RunId run{};
   std::string step;
   int error = 0;
+  std::string text;  ///< In words, when errno does not say it (which file, which user); or empty.
 };
 /// The main process has ended. `left` processes of its tree are still there (Gone follows when
 /// they are not; for a run with a pid file they are left alone until told).
@@ -234,10 +235,12 @@ struct Signal {
   RunId run{};
   int signal = 0;
 };
-/// Reads the pid file and moves tracking: Followed or NotFollowed.
+/// Reads the pid file and moves tracking: Followed or NotFollowed. `process` says what a relative
+/// path is relative to (dir, chroot) and whose file it is; null: `path` is absolute.
 struct Follow {
   RunId run{};
   std::string path;
+  std::shared_ptr<const ProcessSpec> process;
 };
 /// Replaces what is recorded with a run.
 struct Amend {
@@ -283,6 +286,8 @@ struct Http {
   std::string path_and_query;
   Duration deadline{10000};
   std::string reuse;
+  std::string datacenter;   ///< Empty: the cluster's.
+  bool consistent = false;  ///< Overrides the cluster's consistency (it confirms an absence).
 };
 /// Keeps `text` under `key` until it is replaced (empty: dropped). `durable` survives a reboot;
 /// the rest lives as long as the runtime directory. `sync` waits for the disk.
