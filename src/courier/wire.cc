@@ -1,0 +1,160 @@
+#include "courier/wire.h"
+
+#include <cstring>
+#include <type_traits>
+
+namespace supv::courier {
+namespace {
+
+/// Plain integers in the host's order (both ends are one binary) and length-prefixed strings.
+class Writer {
+ public:
+  template <typename Number>
+  void number(Number value) {
+    static_assert(std::is_integral_v<Number> || std::is_enum_v<Number>);
+    char bytes[sizeof value];
+    std::memcpy(bytes, &value, sizeof value);
+    out_.append(bytes, sizeof value);
+  }
+  void text(std::string_view value) {
+    number(static_cast<std::uint32_t>(value.size()));
+    out_.append(value);
+  }
+  std::string take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
+
+/// Reads what Writer wrote. After the first thing that does not fit everything is zero or empty
+/// and complete() is false.
+class Reader {
+ public:
+  explicit Reader(std::string_view in) : in_(in) {}
+  template <typename Number>
+  Number number() {
+    Number value{};
+    if (!has(sizeof value)) return value;
+    std::memcpy(&value, in_.data(), sizeof value);
+    in_.remove_prefix(sizeof value);
+    return value;
+  }
+  bool flag() {
+    const auto value = number<std::uint8_t>();
+    if (value > 1) ok_ = false;
+    return value == 1;
+  }
+  std::string text() {
+    const auto size = number<std::uint32_t>();
+    if (!has(size)) return {};
+    std::string value(in_.substr(0, size));
+    in_.remove_prefix(size);
+    return value;
+  }
+  bool ok() const { return ok_; }
+  bool complete() const { return ok_ && in_.empty(); }
+
+ private:
+  bool has(std::size_t size) {
+    if (in_.size() < size) ok_ = false;
+    if (!ok_) in_ = {};
+    return ok_;
+  }
+  std::string_view in_;
+  bool ok_ = true;
+};
+
+void write(Writer& out, const Connection& connection) {
+  for (const std::string* text :
+       {&connection.unix_socket, &connection.ca_file, &connection.ca_path, &connection.client_cert,
+        &connection.client_key, &connection.tls_server_name})
+    out.text(*text);
+  out.number(static_cast<std::uint8_t>(connection.insecure));
+}
+
+Connection read_connection(Reader& in) {
+  Connection connection;
+  for (std::string* text :
+       {&connection.unix_socket, &connection.ca_file, &connection.ca_path, &connection.client_cert,
+        &connection.client_key, &connection.tls_server_name})
+    *text = in.text();
+  connection.insecure = in.flag();
+  return connection;
+}
+
+}  // namespace
+
+std::string encode(const Request& request) {
+  Writer out;
+  out.number(request.tag);
+  out.text(request.reuse);
+  out.number(request.method);
+  out.text(request.url);
+  out.number(static_cast<std::uint32_t>(request.headers.size()));
+  for (const std::string& header : request.headers) out.text(header);
+  out.text(request.body);
+  write(out, request.connection);
+  out.number(request.deadline_ms);
+  return out.take();
+}
+
+std::optional<Request> decode_request(std::string_view payload) {
+  Reader in(payload);
+  Request request;
+  request.tag = in.number<std::uint64_t>();
+  request.reuse = in.text();
+  const auto method = in.number<std::uint8_t>();
+  if (method > static_cast<std::uint8_t>(Method::remove)) return std::nullopt;
+  request.method = static_cast<Method>(method);
+  request.url = in.text();
+  const auto headers = in.number<std::uint32_t>();
+  for (std::uint32_t i = 0; in.ok() && i < headers; ++i) request.headers.push_back(in.text());
+  request.body = in.text();
+  request.connection = read_connection(in);
+  request.deadline_ms = in.number<std::uint32_t>();
+  if (!in.complete()) return std::nullopt;
+  return request;
+}
+
+std::string encode(const Done& done) {
+  Writer out;
+  out.number(done.tag);
+  out.number(static_cast<std::int32_t>(done.status));
+  out.text(done.error);
+  out.number(done.index);
+  out.number(static_cast<std::uint8_t>(done.known_leader));
+  out.number(done.last_contact_ms);
+  out.number(done.retry_after_s);
+  out.text(done.body);
+  return out.take();
+}
+
+std::optional<Done> decode_done(std::string_view payload) {
+  Reader in(payload);
+  Done done;
+  done.tag = in.number<std::uint64_t>();
+  done.status = in.number<std::int32_t>();
+  done.error = in.text();
+  done.index = in.number<std::uint64_t>();
+  done.known_leader = in.flag();
+  done.last_contact_ms = in.number<std::uint64_t>();
+  done.retry_after_s = in.number<std::uint64_t>();
+  done.body = in.text();
+  if (!in.complete()) return std::nullopt;
+  return done;
+}
+
+std::string encode_session(std::uint64_t session) {
+  Writer out;
+  out.number(session);
+  return out.take();
+}
+
+std::optional<std::uint64_t> decode_session(std::string_view payload) {
+  Reader in(payload);
+  const auto session = in.number<std::uint64_t>();
+  if (!in.complete()) return std::nullopt;
+  return session;
+}
+
+}  // namespace supv::courier
