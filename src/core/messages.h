@@ -119,6 +119,7 @@ struct Boot {
   HashKey key;
   std::string host;  ///< A stable name of this host, for splay.
   std::uint64_t seed = 0;
+  bool fresh = true;  ///< supvd itself was started (not only its brain).
 };
 /// exec succeeded.
 struct Launched {
@@ -165,9 +166,10 @@ struct NotFollowed {
 struct Ready {
   RunId run{};
 };
-/// The run's watchdog keep-alive.
+/// The run's watchdog keep-alive; `trigger`: it asks to be treated as if it had missed one.
 struct Alive {
   RunId run{};
+  bool trigger = false;
 };
 /// One condition's answer. `condition` is its index in the spec; `value` what status shows.
 struct Judged {
