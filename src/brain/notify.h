@@ -1,0 +1,66 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+#include "brain/reactor.h"
+#include "core/messages.h"
+
+namespace supv {
+
+/// The sd_notify sockets: one datagram socket per run that wants it. The keeper holds a duplicate
+/// of each, so what a run says while there is no brain waits for the next one.
+class Notify {
+ public:
+  /// What Notify needs to know and to say. All are called from within the reactor.
+  struct Ears {
+    /// Whether the live process `pid` is of the run's tree.
+    std::function<bool(RunId run, pid_t pid)> of_tree;
+    std::function<void(Event)> say;                      ///< Ready and Alive.
+    std::function<void(RunId run, pid_t pid)> main_pid;  ///< MAINPID=
+  };
+  /// How a run reaches its socket.
+  enum class Reach {
+    path,      ///< By a path below the directory, which only supvd's own user can enter.
+    anywhere,  ///< By an abstract name: from a chroot, or as another user.
+  };
+  struct Opened {
+    std::string address;  ///< For NOTIFY_SOCKET.
+    Fd stored;            ///< The keeper's duplicate.
+  };
+
+  /// `directory` is made (0700) at first need.
+  Notify(Reactor& reactor, std::string directory, Ears ears);
+
+  /// Makes and watches the socket of a run. Throws std::system_error.
+  Opened open(RunId run, Reach reach);
+  /// Goes on with the socket of a run that an earlier brain made.
+  void adopt(RunId run, Fd socket);
+  /// The run is over.
+  void close(RunId run);
+
+ private:
+  struct Socket {
+    Fd fd;
+    bool by_path = false;
+    Watching watching;  // Last: ends before the descriptor is closed.
+  };
+  void watch(RunId run, Fd fd, bool by_path);
+  void receive(RunId run);
+  bool receive_one(RunId run, const Socket& socket);
+  void hear(RunId run, std::string_view message);
+  void hear_line(RunId run, std::string_view line);
+  std::string path_of(RunId run) const;
+
+  Reactor& reactor_;
+  std::string directory_;
+  Ears ears_;
+  std::map<RunId, Socket> sockets_;
+};
+
+}  // namespace supv
