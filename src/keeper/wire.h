@@ -15,10 +15,10 @@ namespace supv::wire {
 /// than any it has seen. 0 is no run; generation 0 is the keeper's own (the brain, slot 0).
 using Run = std::uint64_t;
 
-inline constexpr std::size_t kMaxMemo = 640;    ///< Opaque bytes kept with a run for the brain.
-inline constexpr std::size_t kMaxLadder = 8;    ///< Steps of a stop ladder.
-inline constexpr std::size_t kMaxFds = 8;       ///< Descriptors beside one message.
-inline constexpr std::size_t kMaxStored = 2;    ///< Descriptors the keeper keeps for the brain.
+inline constexpr std::size_t kMaxMemo = 640;  ///< Opaque bytes kept with a run for the brain.
+inline constexpr std::size_t kMaxLadder = 8;  ///< Steps of a stop ladder.
+inline constexpr std::size_t kMaxFds = 8;     ///< Descriptors beside one message.
+inline constexpr std::size_t kMaxStored = 2;  ///< Descriptors the keeper keeps for the brain.
 inline constexpr std::uint32_t kMaxSlots = 16384;
 constexpr std::uint32_t slot_of(Run run) { return static_cast<std::uint32_t>(run & 0xffff); }
 
@@ -49,22 +49,22 @@ enum class Kind : std::uint32_t {
 /// What a step between fork and exec was called when it failed; the text is step_name().
 enum class Step : std::uint32_t {
   none,
-  record,      ///< The run could not be recorded (tmpfs full).
+  record,  ///< The run could not be recorded (tmpfs full).
   fork,
-  tree,        ///< Its cgroup could not be entered.
-  plan,        ///< The spawn plan is malformed.
+  tree,  ///< Its cgroup could not be entered.
+  plan,  ///< The spawn plan is malformed.
   session,
   group_list,  ///< setgroups
   gid,
   uid,
-  verify,      ///< Privileges could be regained.
+  verify,  ///< Privileges could be regained.
   chroot,
   dir,
-  out,         ///< Standard output could not be opened.
+  out,  ///< Standard output could not be opened.
   err,
   limit,
   exec,
-  slot,        ///< The slot is taken, or there is none.
+  slot,  ///< The slot is taken, or there is none.
 };
 const char* step_name(Step step);
 
@@ -92,13 +92,14 @@ enum : std::uint32_t {
   kGroupSignal = 2,  ///< Signals go to the main process's group (main is our own shell).
   kLeaveTree = 4,    ///< `kill: process`: only the main process is ever signalled.
   kRole = 8,         ///< One of supvd's own roles: not counted, not named to users.
-  kGuest = 16,       ///< Runs inside another run's tree; only its own group is swept.
+  kGuest = 16,       ///< Runs inside another run's tree. Only its main process and, when it is
+                     ///< stopped, that one's group are signalled; what it leaves is its host's.
 };
 
 /// Exit status of a main process.
 struct Status {
-  std::int32_t how;    ///< 0: none yet, 1: exited with `value`, 2: killed by signal `value`,
-                       ///< 3: ended, nobody could see how
+  std::int32_t how;  ///< 0: none yet, 1: exited with `value`, 2: killed by signal `value`,
+                     ///< 3: ended, nobody could see how
   std::int32_t value;
   std::int32_t dumped_core;
   std::int32_t reserved;
@@ -190,11 +191,11 @@ struct News {
   Kind kind;
   std::int32_t pid;  ///< launched, followed: the main process; stuck: one that cannot be killed.
   Run run;
-  Status status;       ///< exited, and gone (the same status again).
-  Step step;           ///< start_failed
-  std::int32_t error;  ///< start_failed, not_followed: errno
-  std::uint32_t left;  ///< exited: processes left in the tree (0: gone follows at once); stuck
-  std::int32_t signal; ///< signalled: the signal supvd got
+  Status status;        ///< exited, and gone (the same status again).
+  Step step;            ///< start_failed
+  std::int32_t error;   ///< start_failed, not_followed: errno
+  std::uint32_t left;   ///< exited: processes left in the tree (0: gone follows at once); stuck
+  std::int32_t signal;  ///< signalled: the signal supvd got
   std::int64_t started_monotonic_ns;  ///< launched
   std::int64_t started_wall_ms;       ///< launched
 };
@@ -202,14 +203,14 @@ struct News {
 /// A spawn plan, written by the brain into a sealed memfd and mapped privately in the child only.
 /// All offsets count from its first byte; every text ends in NUL; the last byte of the plan is NUL.
 struct Plan {
-  std::uint32_t magic;  ///< kPlanMagic
-  std::uint32_t size;   ///< Of the whole plan.
-  std::uint32_t paths, path_count;  ///< Array of 8-byte cells holding offsets: programs to try.
-  std::uint32_t argv, argc;         ///< The same; the cell after the last one is 0.
-  std::uint32_t envp, envc;         ///< The same.
-  std::uint32_t dir, chroot;        ///< Offsets, 0: none.
-  std::uint32_t out, err;           ///< Paths opened read-write (FIFOs); 0: out: inherited
-                                    ///< (kInherit) or /dev/null; err 0: same as out.
+  std::uint32_t magic;                ///< kPlanMagic
+  std::uint32_t size;                 ///< Of the whole plan.
+  std::uint32_t paths, path_count;    ///< Array of 8-byte cells holding offsets: programs to try.
+  std::uint32_t argv, argc;           ///< The same; the cell after the last one is 0.
+  std::uint32_t envp, envc;           ///< The same.
+  std::uint32_t dir, chroot;          ///< Offsets, 0: none.
+  std::uint32_t out, err;             ///< Paths opened read-write (FIFOs); 0: out: inherited
+                                      ///< (kInherit) or /dev/null; err 0: same as out.
   std::uint32_t groups, group_count;  ///< Array of uint32.
   std::uint32_t uid, gid;             ///< kKeep: unchanged.
   std::uint32_t umask;                ///< kKeep: 022.
