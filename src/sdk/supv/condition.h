@@ -76,7 +76,8 @@ struct supv_usage {
   uint32_t processes;
   uint64_t rss_bytes;
   uint64_t pss_bytes; /* only filled when asked for: it costs a millisecond per 300 MB */
-  uint64_t cpu_ns;    /* user + system time of the living, since they started */
+  uint64_t cpu_ns;    /* user + system time as far as it was seen; never goes back, although
+                       * processes come and go, so the difference of two polls is what was used */
 };
 
 enum supv_scope { SUPV_SCOPE_TREE = 0, SUPV_SCOPE_PROCESS = 1 };

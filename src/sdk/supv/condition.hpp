@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <locale>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -22,8 +26,28 @@ inline Verdict ok(std::string reason = {}) { return {SUPV_OK, std::move(reason)}
 inline Verdict fire(std::string reason) { return {SUPV_FIRE, std::move(reason)}; }
 inline Verdict unknown(std::string reason) { return {SUPV_UNKNOWN, std::move(reason)}; }
 
+/// Two numbers as people read them, for reasons: "1.5 GiB", "312 MiB", "17 B"; "97.5%".
+inline std::string bytes_text(double bytes) {
+  const char* unit = "B";
+  for (const char* next : {"KiB", "MiB", "GiB", "TiB"}) {
+    if (bytes < 1024) break;
+    bytes /= 1024;
+    unit = next;
+  }
+  char text[32];
+  const bool whole = bytes >= 100 || bytes == static_cast<double>(static_cast<long>(bytes));
+  std::snprintf(text, sizeof text, whole ? "%.0f %s" : "%.1f %s", bytes, unit);
+  return text;
+}
+inline std::string percent_text(double percent) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f%%", percent);
+  return text;
+}
+
 /// supvd, as a condition sees it. Options have been checked against their declared types before a
-/// condition is created, so the typed readers do not fail.
+/// condition is created; a reader that meets something else all the same (a test, another host)
+/// throws std::invalid_argument, which in a constructor becomes the reason of the verdict unknown.
 class Host {
  public:
   explicit Host(const supv_host* host) : host_(host) {}
@@ -33,10 +57,25 @@ class Host {
     const char* value = host_->option(host_->context, option);
     return value == nullptr ? std::string() : std::string(value);
   }
-  bool boolean(const char* option) const { return text(option) == "true"; }
+  bool boolean(const char* option) const {
+    const std::string value = text(option);
+    if (value != "true" && value != "false") refuse(option, "neither true nor false", value);
+    return value == "true";
+  }
   /// Sizes in bytes, durations in milliseconds, percentages in percent: supvd hands every number
-  /// over in its base unit.
-  double number(const char* option) const { return has(option) ? std::stod(text(option)) : 0.0; }
+  /// over in its base unit. 0 for an option that has no value.
+  double number(const char* option) const {
+    if (!has(option)) return 0;
+    std::istringstream in(text(option));
+    in.imbue(std::locale::classic());
+    double value = 0;
+    if (!(in >> value) || in.peek() != std::istringstream::traits_type::eof()) {
+      refuse(option, "not a number", text(option));
+    }
+    return value;
+  }
+  /// True if the option says `word`; for SUPV_CHOICE.
+  bool is(const char* option, const char* word) const { return text(option) == word; }
 
   std::string watch_name() const { return host_->watch_name(host_->context); }
   int pid() const { return host_->pid(host_->context); }
@@ -47,8 +86,18 @@ class Host {
   }
 
  private:
+  [[noreturn]] static void refuse(const char* option, const char* what, const std::string& value) {
+    throw std::invalid_argument(std::string(option) + ": " + what + ": '" + value + "'");
+  }
+
   const supv_host* host_;
 };
+
+/// In place of the array of options, for a condition without any.
+struct NoOptions {
+  constexpr operator const supv_option*() const { return nullptr; }
+};
+inline constexpr NoOptions kNoOptions{};
 
 /// Derive from it, take a `const Host&` in the constructor and answer in poll() or ended().
 class Condition {
@@ -68,13 +117,26 @@ struct Instance {
 template <typename Class>
 void* create(const supv_host* host, char* error, std::size_t room) noexcept {
   try {
-    return new Instance{new Class(Host(host)), {}};
+    auto condition = std::make_unique<Class>(Host(host));
+    auto* instance = new Instance{condition.get(), {}};
+    condition.release();
+    return instance;
   } catch (const std::exception& e) {
     std::snprintf(error, room, "%s", e.what());
   } catch (...) {
     std::snprintf(error, room, "unknown exception");
   }
   return nullptr;
+}
+
+inline void say_thrown(Instance& instance, const char* what, supv_verdict& verdict) noexcept {
+  verdict.outcome = SUPV_UNKNOWN;
+  verdict.reason = "the condition threw an exception";
+  try {
+    instance.reason = std::string("the condition threw: ") + what;
+    verdict.reason = instance.reason.c_str();
+  } catch (...) {
+  }
 }
 
 inline void on_event(void* self, const supv_event* event, supv_verdict* verdict) noexcept {
@@ -85,9 +147,10 @@ inline void on_event(void* self, const supv_event* event, supv_verdict* verdict)
     instance->reason = std::move(said.reason);
     verdict->outcome = said.outcome;
     verdict->reason = instance->reason.c_str();
+  } catch (const std::exception& e) {
+    say_thrown(*instance, e.what(), *verdict);
   } catch (...) {
-    verdict->outcome = SUPV_UNKNOWN;
-    verdict->reason = "the condition threw an exception";
+    say_thrown(*instance, "an unknown exception", *verdict);
   }
 }
 
@@ -101,6 +164,7 @@ template <std::size_t Count>
 constexpr std::uint32_t count(const supv_option (&)[Count]) {
   return Count;
 }
+constexpr std::uint32_t count(NoOptions) { return 0; }
 
 }  // namespace detail
 }  // namespace supv::sdk
@@ -112,17 +176,17 @@ constexpr std::uint32_t count(const supv_option (&)[Count]) {
 
 /// SUPV_CONDITION(Class, "name", "when it is true", SUPV_POLL, options): `options` is an array of
 /// supv_option. A condition without options takes supv::sdk::kNoOptions.
-#define SUPV_CONDITION(Class, name, help, kind, options)                                       \
-  extern "C" __attribute__((visibility("default"))) const supv_condition_descriptor            \
-      SUPV_CONDITION_SYMBOL;                                                                    \
-  extern "C" const supv_condition_descriptor SUPV_CONDITION_SYMBOL = {                          \
-      SUPV_CONDITION_ABI,                                                                       \
-      sizeof(supv_condition_descriptor),                                                        \
-      name,                                                                                     \
-      help,                                                                                     \
-      kind,                                                                                     \
-      options,                                                                                  \
-      supv::sdk::detail::count(options),                                                        \
-      supv::sdk::detail::create<Class>,                                                         \
-      supv::sdk::detail::on_event,                                                              \
+#define SUPV_CONDITION(Class, name, help, kind, options)               \
+  extern "C" __attribute__((visibility("default")))                    \
+  const supv_condition_descriptor SUPV_CONDITION_SYMBOL;               \
+  extern "C" const supv_condition_descriptor SUPV_CONDITION_SYMBOL = { \
+      SUPV_CONDITION_ABI,                                              \
+      sizeof(supv_condition_descriptor),                               \
+      name,                                                            \
+      help,                                                            \
+      kind,                                                            \
+      options,                                                         \
+      supv::sdk::detail::count(options),                               \
+      supv::sdk::detail::create<Class>,                                \
+      supv::sdk::detail::on_event,                                     \
       supv::sdk::detail::destroy}
