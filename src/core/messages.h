@@ -325,6 +325,7 @@ struct Load {
 /// The configuration in force changed (connections, daemon block).
 struct Applied {
   Config config;
+  std::uint64_t ticket = 0;  ///< Of the load it came from; 0: the one of Boot.
 };
 /// supvd ends. `keep`: what runs is left alone.
 struct Finish {
