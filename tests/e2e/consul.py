@@ -24,12 +24,56 @@ def binary():
     return done.stdout.strip()
 
 
-class Agent:
+class Http:
+    """What the tests ask of anything that speaks Consul's API."""
+
+    def __init__(self, port, token=None):
+        self.port, self.token = port, token
+
+    def request(self, method, path, body=None, timeout=20, token=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        headers = {"X-Consul-Token": token or self.token} if token or self.token else {}
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(), answer.headers
+        finally:
+            connection.close()
+
+    def answers(self, path):
+        try:
+            return self.request("GET", path)[0] == 200
+        except OSError:
+            return False
+
+    def writable(self):
+        try:
+            return self.request("PUT", "/v1/kv/test/warm-up", "x")[0] == 200
+        except OSError:
+            return False
+
+    def put(self, value, key=KEY, **query):
+        path = "/v1/kv/" + urllib.parse.quote(key)
+        if query:
+            path += "?" + urllib.parse.urlencode(query)
+        status, text, _ = self.request("PUT", path, value)
+        supv.equal((status, text.strip()), (200, "true"), f"PUT {key}")
+
+    def delete(self, key=KEY):
+        supv.equal(self.request("DELETE", f"/v1/kv/{key}")[0], 200, f"DELETE {key}")
+
+    def session(self):
+        status, text, _ = self.request("PUT", "/v1/session/create", '{"LockDelay": "1ms"}')
+        supv.equal(status, 200, "session")
+        return json.loads(text)["ID"]
+
+
+class Agent(Http):
     """A real Consul server of one node, whose data outlive its death."""
 
     def __init__(self, lab, name="consul", acl=False):
-        self.lab, self.name, self.token = lab, name, None
-        self.port = supv.free_port()
+        super().__init__(supv.free_port())
+        self.lab, self.name = lab, name
         self.address = f"http://127.0.0.1:{self.port}"
         settings = {
             "server": True, "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
@@ -68,43 +112,6 @@ class Agent:
 
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)
-
-    def request(self, method, path, body=None, timeout=20, token=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        headers = {"X-Consul-Token": token or self.token} if token or self.token else {}
-        try:
-            connection.request(method, path, body=body, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(), answer.headers
-        finally:
-            connection.close()
-
-    def answers(self, path):
-        try:
-            return self.request("GET", path)[0] == 200
-        except OSError:
-            return False
-
-    def writable(self):
-        try:
-            return self.request("PUT", "/v1/kv/test/warm-up", "x")[0] == 200
-        except OSError:
-            return False
-
-    def put(self, value, key=KEY, **query):
-        path = "/v1/kv/" + urllib.parse.quote(key)
-        if query:
-            path += "?" + urllib.parse.urlencode(query)
-        status, text, _ = self.request("PUT", path, value)
-        supv.equal((status, text.strip()), (200, "true"), f"PUT {key}")
-
-    def delete(self, key=KEY):
-        supv.equal(self.request("DELETE", f"/v1/kv/{key}")[0], 200, f"DELETE {key}")
-
-    def session(self):
-        status, text, _ = self.request("PUT", "/v1/session/create", '{"LockDelay": "1ms"}')
-        supv.equal(status, 200, "session")
-        return json.loads(text)["ID"]
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -250,9 +250,8 @@ class Lab:
         equal(len(self.starts(name)), count, f"starts of {name}")
 
     def marked(self, marker):
-        """Live processes with `marker` in their command line: what an escapee is known by."""
-        return [pid for pid in parents() if marker in commandline(pid) and alive(pid)
-                and pid != os.getpid()]
+        """Live processes whose argv[0] is `marker`: what an escapee is known by."""
+        return [pid for pid in parents() if commandline(pid).startswith(marker) and alive(pid)]
 
     def close(self):
         for closer in reversed(self.closers):
