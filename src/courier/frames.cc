@@ -22,6 +22,7 @@ struct Head {
 constexpr std::size_t kMaxPacket = 64 * 1024;
 constexpr std::size_t kMaxChunk = kMaxPacket - sizeof(Head);
 
+/// The longest payload; 0 for a kind that does not exist.
 std::size_t limit(Kind kind) {
   switch (kind) {
     case Kind::hello:
@@ -90,7 +91,8 @@ std::optional<Message> Inbox::take(const char* packet, std::size_t size) {
   Head head{};
   if (size < sizeof head || size > kMaxPacket) return broken();
   std::memcpy(&head, packet, sizeof head);
-  if (head.size != size - sizeof head || head.total > limit(head.kind)) return broken();
+  const std::size_t most = limit(head.kind);
+  if (head.size != size - sizeof head || most == 0 || head.total > most) return broken();
   if (head.offset == 0) {
     // The sender may have been cut short and replaced: what it began is forgotten.
     partial_ = {head.kind, {}};
