@@ -104,30 +104,35 @@ class Keeper {
   void slot_deadline(Slot& slot);
 
   // keeper_recover.cc
-  void recover_slot(std::uint32_t index, const Record& record);
+  void recall(std::uint32_t index, const Record& record);
+  void recover_slot(Slot& slot);
   void recover_main(Slot& slot);
   void recover_intent(Slot& slot);
   void resume(Slot& slot);
 
   // keeper_brain.cc: the brain, news, shutdown
   void start_brain();
+  void brain_not_started();
   void brain_ended();
-  void shut_down();
+  void lose_brain();
+  void shut_down(bool now);
   void shut_down_further();
   void finish(int code);
-  void tell(Slot& slot, std::uint16_t news);
+  void tell(Slot& slot, std::uint16_t what);
   void tell_rest(Slot& slot);
-  Sent send_news(Slot& slot, std::uint16_t news);
-  Sent send_slot(Slot& slot);
+  Sent send_news(const Slot& slot, std::uint16_t what);
+  Sent send_slot(const Slot& slot);
   void flush();
+  std::int64_t give_up_ns() const;
 
   // records and table
   Slot* find(wire::Run run);
   Slot& slot_at(std::uint32_t index);
   const Slot& slot_at(std::uint32_t index) const;
   std::uint32_t index_of(const Slot& slot) const;
+  void clear(Slot& slot);
   void note(Slot& slot);
-  void note(Slot& slot, Record& record);
+  int note(Slot& slot, Record& record);
   void read_back(const Slot& slot, Record& record);
   void wake_at(Slot& slot, std::int64_t when_ns);
   std::int64_t now_ns() { return kernel_.now().monotonic_ns; }
@@ -150,9 +155,12 @@ class Keeper {
   std::int64_t brain_since_ns_ = 0;        ///< When the last one was started.
   std::int64_t deaf_since_ns_ = 0;         ///< Since when no brain has listened (greeted_ false).
   std::int64_t asked_to_end_ns_ = kNever;  ///< When TERM or INT came.
+  std::uint64_t end_signals_ = 0;          ///< Which of them: told to every new brain.
+  std::int64_t finish_by_ns_ = kNever;     ///< When the end no longer waits for the brain.
   bool shutting_down_ = false;             ///< The keeper itself ends every run.
   bool finishing_ = false;
   bool reexec_ = false;
+  int brain_error_ = 0;  ///< Why the last brain could not be started, once said.
   int exit_code_ = 0;
   std::optional<int> finished_;
 };
