@@ -73,6 +73,8 @@ struct WatchReport {
   std::string file;
   std::string log;      ///< As written; empty: the default place.
   std::string err_log;
+  /// Not empty: this pid file should exist by now; brain/ warns when it does not.
+  std::string expect_pid_file;
 };
 
 /// One line of what `plan` shows and `load` does.

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/check.h"
+#include "core/messages.h"
+
+namespace supv {
+
+/// Numbers for runs, and whose they are. A number is generation << 16 | slot: the slot is free at
+/// the keeper, the generation is higher than any seen before.
+class RunIds {
+ public:
+  /// Slots above belong to supvd's own roles.
+  static constexpr std::uint32_t kSlots = 16000;
+
+  /// A run that exists already.
+  void take(RunId run, std::uint32_t watch) {
+    const auto number = static_cast<std::uint64_t>(run);
+    generation_ = std::max(generation_, number >> 16);
+    used_.insert(static_cast<std::uint32_t>(number & 0xffff));
+    owner_[run] = watch;
+  }
+  void at_least(std::uint64_t generation) { generation_ = std::max(generation_, generation); }
+
+  /// A new run of `watch`.
+  RunId make(std::uint32_t watch) {
+    std::uint32_t slot = hint_;
+    while (used_.contains(slot)) ++slot;
+    SUPV_CHECK(slot < kSlots);
+    hint_ = slot + 1;
+    used_.insert(slot);
+    const auto run = static_cast<RunId>(++generation_ << 16 | slot);
+    owner_[run] = watch;
+    return run;
+  }
+  /// A number for conditions that are judged while nothing runs: no slot belongs to it.
+  RunId make_idle(std::uint32_t watch) {
+    const auto run = static_cast<RunId>(++generation_ << 16);
+    owner_[run] = watch;
+    return run;
+  }
+  void release(RunId run) {
+    const auto slot = static_cast<std::uint32_t>(static_cast<std::uint64_t>(run) & 0xffff);
+    if (owner_.erase(run) == 0 || slot == 0) return;
+    used_.erase(slot);
+    hint_ = std::min(hint_, slot);
+  }
+  /// The watch whose run this is; nothing for a run that has been buried.
+  std::optional<std::uint32_t> owner(RunId run) const {
+    const auto at = owner_.find(run);
+    return at == owner_.end() ? std::nullopt : std::optional(at->second);
+  }
+  bool full(std::uint32_t watches) const { return watches * 2 >= kSlots; }
+
+ private:
+  std::uint64_t generation_ = 0;
+  std::uint32_t hint_ = 1;
+  std::set<std::uint32_t> used_{0};
+  std::map<RunId, std::uint32_t> owner_;
+};
+
+}  // namespace supv

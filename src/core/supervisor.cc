@@ -1,0 +1,218 @@
+#include "core/supervisor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace supv {
+
+void run(Supervisor& supervisor, World& world) {
+  while (!supervisor.done())
+    for (const Event& event : world.wait(supervisor.wake()))
+      for (const Effect& effect : supervisor.step(world.now(), event)) world.perform(effect);
+}
+
+std::optional<Time> Supervisor::wake() const {
+  std::optional<Time> first = roster_.first_deadline();
+  const auto take = [&](std::optional<Time> time) {
+    if (time && (!first || *time < *first)) first = time;
+  };
+  if (feed_) take(feed_->due());
+  take(orders_.deadline());
+  take(hurry_);
+  return first;
+}
+
+std::vector<Effect> Supervisor::step(Moment now, const Event& event) {
+  std::vector<Effect> effects;
+  Step step{now, effects, ids_, random_};
+  std::visit([&](const auto& news) { on(step, news); }, event);
+  for (const std::uint32_t number : roster_.due(now.time)) {
+    roster_.at(number)->on_deadline(step);
+    touch(number);
+  }
+  if (feed_)
+    for (fx::Http& request : feed_->on_deadline(now.time, next_tag_)) step.emit(std::move(request));
+  if (hurry_ && *hurry_ <= now.time) {
+    hurry_.reset();
+    for (const std::uint32_t number : roster_.all()) {
+      roster_.at(number)->shut_down(step, true);
+      touch(number);
+    }
+  }
+  if (const auto due = orders_.deadline(); due && *due <= now.time) orders_.on_deadline(step);
+  settle(step);
+  return effects;
+}
+
+/// What every turn ends with: deadlines, memory, answers and the end of supvd itself.
+void Supervisor::settle(Step& step) {
+  if (touched_.empty()) return;
+  std::vector<std::uint32_t> removed;
+  std::optional<int> essential;
+  for (const std::uint32_t number : touched_) {
+    Watch* watch = roster_.at(number);
+    if (watch == nullptr) continue;
+    roster_.schedule(number);
+    if (watch->take_dirty() && !watch->removed())
+      step.emit(fx::Remember{"watch/" + watch->spec().name, watch->remember(), true,
+                             watch->take_intent()});
+    for (Memory& sample : watch->take_samples())
+      step.emit(fx::Remember{std::move(sample.key), std::move(sample.text), true, false});
+    if (const auto verdict = watch->verdict_of_essential(); verdict && !closing_)
+      essential = verdict;
+    if (watch->removed()) removed.push_back(number);
+  }
+  touched_.clear();
+  orders_.look(step, roster_);
+  for (const std::uint32_t number : removed) {
+    step.emit(fx::Remember{"watch/" + roster_.at(number)->spec().name, "", true, false});
+    roster_.erase(number);
+  }
+  if (!removed.empty()) subscribe(step);
+  if (essential) {
+    step.emit(fx::Note{"", NoteKind::change, "", "", "terminate", "exit",
+                       "an essential watch has ended", 0});
+    shut_down(step, *essential);
+  }
+  if (!closing_ || done_) return;
+  const auto numbers = roster_.all();
+  const bool all = std::all_of(numbers.begin(), numbers.end(),
+                               [&](std::uint32_t n) { return roster_.at(n)->at_rest(); });
+  if (!all || !strays_.empty()) return;
+  done_ = true;
+  step.emit(fx::Finish{*closing_, false});
+}
+
+Watch* Supervisor::owner(RunId run) {
+  const auto number = ids_.owner(run);
+  if (!number) return nullptr;
+  Watch* watch = roster_.at(*number);
+  if (watch != nullptr) touch(*number);
+  return watch;
+}
+
+void Supervisor::on(Step& step, const ev::Launched& event) {
+  if (Watch* watch = owner(event.run)) watch->on_launched(step, event);
+}
+
+void Supervisor::on(Step& step, const ev::StartFailed& event) {
+  if (Watch* watch = owner(event.run)) watch->on_start_failed(step, event);
+}
+
+void Supervisor::on(Step& step, const ev::Exited& event) {
+  if (Watch* watch = owner(event.run)) watch->on_exited(step, event);
+}
+
+void Supervisor::on(Step& step, const ev::Gone& event) {
+  if (strays_.erase(event.run) > 0) {
+    step.emit(fx::Forget{event.run});
+    ids_.release(event.run);
+    const auto numbers = roster_.all();
+    touched_.insert(numbers.begin(), numbers.end());  // supvd may be waiting for the last one
+    return;
+  }
+  if (Watch* watch = owner(event.run)) watch->on_gone(step, event);
+}
+
+void Supervisor::on(Step& step, const ev::Stuck& event) {
+  if (Watch* watch = owner(event.run)) watch->on_stuck(step, event);
+}
+
+void Supervisor::on(Step& step, const ev::Followed& event) {
+  if (Watch* watch = owner(event.run)) watch->on_followed(step, event);
+}
+
+void Supervisor::on(Step& step, const ev::NotFollowed& event) {
+  if (Watch* watch = owner(event.run)) watch->on_not_followed(step, event);
+}
+
+void Supervisor::on(Step& step, const ev::Ready& event) {
+  if (Watch* watch = owner(event.run)) watch->on_ready(step, event.run);
+}
+
+void Supervisor::on(Step& step, const ev::Alive& event) {
+  if (Watch* watch = owner(event.run)) watch->on_alive(step, event);
+}
+
+void Supervisor::on(Step& step, const ev::Judged& event) {
+  // Exit conditions answer about a run that has just been buried: their number says whose it was.
+  if (Watch* watch = owner(event.run)) return watch->on_judged(step, event);
+  for (const std::uint32_t number : roster_.all()) {
+    if (roster_.at(number)->ended() != event.run) continue;
+    touch(number);
+    return roster_.at(number)->on_judged(step, event);
+  }
+}
+
+void Supervisor::on(Step& step, const ev::HttpDone& event) {
+  if (feed_) deliver(step, feed_->on_reply(step.now, event));
+}
+
+void Supervisor::deliver(Step& step, const std::vector<KvNews>& news) {
+  for (const KvNews& item : news) {
+    Watch* watch = roster_.at(item.who.watch);
+    if (watch == nullptr) continue;
+    touch(item.who.watch);
+    if (item.sample)
+      watch->on_sample(step, item.who.condition, *item.sample);
+    else
+      watch->on_trouble(item.who.condition, item.trouble);
+  }
+}
+
+void Supervisor::subscribe(Step& step) {
+  std::vector<KvSubscription> all;
+  for (const std::uint32_t number : roster_.all()) {
+    const WatchSpec& spec = roster_.at(number)->spec();
+    for (std::uint32_t i = 0; i < spec.conditions.size(); ++i)
+      if (spec.conditions[i].kv) all.push_back({{number, i}, &*spec.conditions[i].kv});
+  }
+  if (!feed_) feed_ = std::make_unique<KvFeed>(key_, random_.next());
+  deliver(step, feed_->assign(std::move(all), config_.clusters, step.now));
+}
+
+std::uint64_t Supervisor::salt_of(const std::string& watch) const {
+  return keyed_hash(key_, host_ + "/" + watch).low;
+}
+
+void Supervisor::on(Step& step, const ev::ClientGone& event) {
+  static_cast<void>(step);
+  orders_.forget_client(event.client);
+}
+
+void Supervisor::on(Step& step, const ev::Signalled& event) {
+  constexpr int kHangUp = 1;
+  constexpr int kInterrupt = 2;
+  constexpr int kTerminate = 15;
+  if (event.signal == kHangUp) {
+    Request request;
+    request.verb = Request::Verb::load;
+    request.missing = "keep";
+    request.by = "HUP";
+    return ask_load(step, request);
+  }
+  if (event.signal != kInterrupt && event.signal != kTerminate) return;
+  if (!closing_) return shut_down(step, 0);
+  // Asked twice: no more patience.
+  for (const std::uint32_t number : roster_.all()) {
+    roster_.at(number)->shut_down(step, true);
+    touch(number);
+  }
+}
+
+void Supervisor::shut_down(Step& step, int code) {
+  if (closing_) return;
+  closing_ = code;
+  if (config_.daemon.shutdown_timeout.count() > 0)
+    hurry_ = step.now.time + config_.daemon.shutdown_timeout;
+  for (const std::uint32_t number : roster_.all()) {
+    roster_.at(number)->shut_down(step, false);
+    touch(number);
+  }
+  if (!roster_.all().empty() || !strays_.empty()) return;
+  done_ = true;
+  step.emit(fx::Finish{code, false});
+}
+
+}  // namespace supv

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/kv_feed.h"
+#include "core/orders.h"
+#include "core/roster.h"
+#include "core/world.h"
+
+namespace supv {
+
+/// The whole of supvd that decides. Pure: events in, effects out, no clock, no I/O, nothing that
+/// fails. The first event is ev::Boot.
+class Supervisor {
+ public:
+  /// When it wants to be woken even if nothing happens.
+  std::optional<Time> wake() const;
+  /// One turn. The effects are to be performed in order.
+  std::vector<Effect> step(Moment now, const Event& event);
+  /// fx::Finish has been emitted.
+  bool done() const { return done_; }
+
+  /// For status and tests.
+  const Roster& roster() const { return roster_; }
+
+ private:
+  void on(Step& step, const ev::Tick&) { static_cast<void>(step); }
+  void on(Step& step, const ev::Boot& event);
+  void on(Step& step, const ev::Launched& event);
+  void on(Step& step, const ev::StartFailed& event);
+  void on(Step& step, const ev::Exited& event);
+  void on(Step& step, const ev::Gone& event);
+  void on(Step& step, const ev::Stuck& event);
+  void on(Step& step, const ev::Followed& event);
+  void on(Step& step, const ev::NotFollowed& event);
+  void on(Step& step, const ev::Ready& event);
+  void on(Step& step, const ev::Alive& event);
+  void on(Step& step, const ev::Judged& event);
+  void on(Step& step, const ev::HttpDone& event);
+  void on(Step& step, const ev::Asked& event);
+  void on(Step& step, const ev::ClientGone& event);
+  void on(Step& step, const ev::Loaded& event);
+  void on(Step& step, const ev::Rejected& event);
+  void on(Step& step, const ev::Signalled& event);
+
+  // supervisor_boot.cc
+  void restore(Step& step, const ev::Boot& boot);
+  void adopt(Step& step, const std::vector<LiveRun>& runs);
+
+  // supervisor_ask.cc: what people ask for
+  void query(Step& step, const Request& request, const std::vector<std::uint32_t>& chosen);
+  void order(Step& step, const Request& request, const std::vector<std::uint32_t>& chosen);
+  Orders::Goal carry_out(Step& step, const Request& request, Watch& watch);
+  void act(Step& step, const Request& request, Watch& watch, Orders::Goal& goal);
+  void ask_load(Step& step, const Request& request);
+
+  // supervisor_load.cc: a new configuration
+  std::vector<PlanLine> plan(const Config& config, const Request& request) const;
+  void apply(Step& step, const Config& config, const Request& request);
+  void shut_down(Step& step, int code);
+  void subscribe(Step& step);
+
+  Watch* owner(RunId run);
+  void touch(std::uint32_t number) { touched_.insert(number); }
+  void settle(Step& step);
+  void deliver(Step& step, const std::vector<KvNews>& news);
+  std::uint64_t salt_of(const std::string& watch) const;
+
+  Config config_;  ///< Without its watches: those live in the roster.
+  std::string host_;
+  HashKey key_;
+  RunIds ids_;
+  Random random_;
+  Roster roster_;
+  Orders orders_;
+  std::unique_ptr<KvFeed> feed_;
+  std::set<std::uint32_t> touched_;
+  std::set<RunId> strays_;  ///< Runs of watches that are no more: stopped, then forgotten.
+  std::uint64_t next_tag_ = 1;
+  std::uint64_t next_ticket_ = 1;
+  std::map<std::uint64_t, Request> loads_;
+  std::optional<int> closing_;  ///< supvd ends with this code when all is stopped.
+  std::optional<Time> hurry_;   ///< shutdown_timeout: then everything is killed.
+  bool done_ = false;
+};
+
+/// The daemon: the same loop in production and in the simulator.
+void run(Supervisor& supervisor, World& world);
+
+}  // namespace supv

@@ -1,0 +1,137 @@
+// How a new brain takes over: configuration, memory, and what runs.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "core/supervisor.h"
+
+namespace supv {
+namespace {
+
+/// Generations start from the wall clock, so that a fresh supvd never reuses a number that some
+/// leftover of an earlier one still carries.
+std::uint64_t first_generation(Moment now) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(now.wall_ms, 0)) & 0xffffffffffffULL;
+}
+
+std::optional<Sample> sample_of(std::string_view text) {
+  const auto word = [&] {
+    const std::size_t space = std::min(text.find(' '), text.size());
+    const std::string_view one = text.substr(0, space);
+    text.remove_prefix(std::min(space + 1, text.size()));
+    return one;
+  };
+  const auto number = [&] {
+    std::uint64_t value = 0;
+    const std::string_view digits = word();
+    std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return value;
+  };
+  Sample sample;
+  const std::uint64_t kind = number();
+  if (kind != static_cast<std::uint64_t>(Sample::Kind::absent) &&
+      kind != static_cast<std::uint64_t>(Sample::Kind::present))
+    return std::nullopt;
+  sample.kind = static_cast<Sample::Kind>(kind);
+  sample.index = number();
+  sample.digest = digest_from_hex(word());
+  sample.wall_ms = static_cast<std::int64_t>(number());
+  if (sample.kind == Sample::Kind::present && sample.digest.empty()) return std::nullopt;
+  return sample;
+}
+
+}  // namespace
+
+void Supervisor::on(Step& step, const ev::Boot& boot) {
+  config_ = boot.config;
+  config_.watches.clear();
+  host_ = boot.host;
+  key_ = boot.key;
+  random_ = Random(boot.seed);
+  ids_.at_least(first_generation(step.now));
+  for (const WatchSpec& spec : boot.config.watches)
+    roster_.add(std::make_shared<const WatchSpec>(spec), salt_of(spec.name));
+  restore(step, boot);
+  step.emit(fx::Applied{config_});
+  adopt(step, boot.runs);
+  for (const std::uint32_t number : roster_.all()) {
+    roster_.at(number)->boot(step, boot.fresh);
+    touch(number);
+  }
+  subscribe(step);
+
+  // Orders that an earlier brain accepted and did not finish: carried out where that is still due.
+  for (const Memory& memory : boot.memory) {
+    if (!memory.key.starts_with("action/")) continue;
+    for (auto& unfinished : orders_.restore(memory, step.now, roster_)) {
+      if (unfinished.request.verb == Request::Verb::terminate) shut_down(step, 0);
+      for (Orders::Goal& goal : unfinished.goals) {
+        Watch* watch = roster_.at(goal.watch);
+        if (watch == nullptr || goal.done) continue;
+        const bool same_run = watch->run() == goal.from && watch->restarts() <= goal.count &&
+                              (watch->state() == State::up || watch->state() == State::starting);
+        const bool due = goal.verb == Request::Verb::restart ? same_run
+                         : goal.verb == Request::Verb::stop  ? watch->wanted()
+                         : goal.verb == Request::Verb::start
+                             ? !watch->wanted() || watch->state() == State::stopped
+                             : false;
+        if (due) act(step, unfinished.request, *watch, goal);
+      }
+    }
+  }
+}
+
+void Supervisor::restore(Step& step, const ev::Boot& boot) {
+  for (const Memory& memory : boot.memory) {
+    if (memory.key.starts_with("watch/")) {
+      const std::string name = memory.key.substr(6);
+      if (Watch* watch = roster_.find(name)) {
+        watch->restore(memory.text, step.now);
+      } else if (boot.fresh) {
+        step.emit(fx::Remember{memory.key, "", true, false});
+      }
+    } else if (memory.key.starts_with("kv/")) {
+      const std::size_t slash = memory.key.rfind('/');
+      const std::string name = memory.key.substr(3, slash - 3);
+      std::uint32_t key = 0;
+      const std::string hex = memory.key.substr(slash + 1);
+      std::from_chars(hex.data(), hex.data() + hex.size(), key, 16);
+      const auto sample = sample_of(memory.text);
+      Watch* watch = roster_.find(name);
+      if (watch != nullptr && sample)
+        watch->restore_sample(key, *sample);
+      else if (watch == nullptr && boot.fresh)
+        step.emit(fx::Remember{memory.key, "", true, false});
+    }
+  }
+}
+
+void Supervisor::adopt(Step& step, const std::vector<LiveRun>& runs) {
+  for (const LiveRun& live : runs) {
+    const std::optional<Memo> memo = decode_memo(live.memo);
+    Watch* watch = memo ? roster_.find(memo->watch) : nullptr;
+    const bool ended = live.phase == LiveRun::Phase::gone || live.phase == LiveRun::Phase::failed;
+    // A second run of one watch cannot be; should it, the younger one goes.
+    const bool main =
+        watch != nullptr && memo->purpose == Purpose::main && watch->run() == RunId::none;
+    if (main) {
+      watch->adopt(step, live, *memo);
+      touch(watch->number());
+      continue;
+    }
+    ids_.take(live.run, ~0U);
+    if (ended) {
+      step.emit(fx::Forget{live.run});
+      ids_.release(live.run);
+      continue;
+    }
+    if (memo && memo->purpose == Purpose::main)
+      step.emit(fx::Note{memo->watch, NoteKind::change, "up", "", "stop", "load",
+                         "no configuration names it any more", live.pid});
+    strays_.insert(live.run);
+    step.emit(fx::Stop{live.run, static_cast<std::uint32_t>(After::remove), false});
+  }
+}
+
+}  // namespace supv

@@ -1,0 +1,141 @@
+// A new configuration: what would change, and changing it.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/supervisor.h"
+
+namespace supv {
+
+void Supervisor::ask_load(Step& step, const Request& request) {
+  const std::uint64_t ticket = next_ticket_++;
+  loads_[ticket] = request;
+  if (request.client != ClientId::none) orders_.set_ticket(ticket);
+  step.emit(fx::Load{ticket, request.files});
+}
+
+std::vector<PlanLine> Supervisor::plan(const Config& config, const Request& request) const {
+  std::vector<PlanLine> lines;
+  std::set<std::string> named;
+  for (const WatchSpec& spec : config.watches) {
+    named.insert(spec.name);
+    const Watch* old = nullptr;
+    for (const std::uint32_t number : roster_.all())
+      if (roster_.at(number)->spec().name == spec.name) old = roster_.at(number);
+    if (old == nullptr) {
+      lines.push_back({spec.name, "add", {}, spec.autostart ? "new; is started" : "new"});
+      continue;
+    }
+    if (same_spec(old->spec(), spec)) continue;
+    const bool shape = !(old->spec().process == spec.process) && old->run() != RunId::none;
+    PlanLine line{spec.name, "live", changed_keys(old->spec(), spec), "applies at once"};
+    if (shape) {
+      line.change = "restart";
+      line.text = request.no_restart ? "waits for the next restart"
+                  : old->held()      ? "restarts when it is released"
+                                     : "restarts";
+    } else if (!(old->spec().process == spec.process)) {
+      line.text = "applies at the next start";
+    }
+    lines.push_back(std::move(line));
+  }
+  for (const std::uint32_t number : roster_.all()) {
+    const std::string& name = roster_.at(number)->spec().name;
+    if (named.contains(name)) continue;
+    if (request.missing == "keep") continue;
+    lines.push_back({name,
+                     request.missing == "unmonitor" ? "unmonitor" : "remove",
+                     {},
+                     request.missing == "unmonitor" ? "not in the files any more; left alone"
+                                                    : "not in the files any more; is stopped"});
+  }
+  return lines;
+}
+
+void Supervisor::on(Step& step, const ev::Rejected& event) {
+  const auto load = loads_.find(event.ticket);
+  if (load == loads_.end()) return;
+  loads_.erase(load);
+  step.emit(fx::Note{"", NoteKind::warning, "", "", "load", "load",
+                     "the new configuration was refused; nothing changed", 0});
+  if (!orders_.resume(event.ticket)) return;
+  orders_.answer(step, {code::kInvalid, event.diagnostics, {}, {}, {}, 0, ""});
+}
+
+void Supervisor::on(Step& step, const ev::Loaded& event) {
+  const auto load = loads_.find(event.ticket);
+  if (load == loads_.end()) return;
+  const Request request = load->second;
+  loads_.erase(load);
+  const bool answered_for = orders_.resume(event.ticket);
+  Report report;
+  report.plan = plan(event.config, request);
+  if (request.verb == Request::Verb::plan) {
+    if (answered_for) orders_.answer(step, std::move(report));
+    return;
+  }
+  if (ids_.full(static_cast<std::uint32_t>(event.config.watches.size()))) {
+    report.code = code::kInvalid;
+    report.text =
+        fmt::format("{} watches are more than this supvd can hold", event.config.watches.size());
+    if (answered_for) orders_.answer(step, std::move(report));
+    return;
+  }
+  if (answered_for) orders_.set_plan(report.plan);
+  apply(step, event.config, request);
+  if (!answered_for) return;
+  for (const PlanLine& line : report.plan) {
+    Watch* watch = roster_.find(line.watch);
+    if (watch == nullptr) continue;
+    Orders::Goal goal;
+    goal.watch = watch->number();
+    goal.name = line.watch;
+    if (line.change == "add" || line.change == "restart") {
+      goal.verb = Request::Verb::start;
+      const bool waits = watch->wanted() && watch->monitored() && watch->state() != State::up;
+      goal.done = goal.ok = !waits;
+      if (goal.done) goal.text = line.text;
+    } else if (line.change == "remove") {
+      goal.verb = Request::Verb::stop;
+      goal.removes = true;
+    } else {
+      goal.done = goal.ok = true;
+      goal.text = line.text;
+    }
+    orders_.add_goal(std::move(goal));
+  }
+  orders_.begin(step, roster_, report.plan.empty() ? "nothing changed" : "");
+  if (report.plan.empty()) orders_.look(step, roster_);
+}
+
+void Supervisor::apply(Step& step, const Config& config, const Request& request) {
+  config_ = config;
+  config_.watches.clear();
+  step.emit(fx::Applied{config_});
+  std::set<std::string> named;
+  for (const WatchSpec& spec : config.watches) {
+    named.insert(spec.name);
+    if (Watch* watch = roster_.find(spec.name)) {
+      if (same_spec(watch->spec(), spec)) continue;
+      watch->redefine(step, std::make_shared<const WatchSpec>(spec), !request.no_restart);
+      touch(watch->number());
+      continue;
+    }
+    Watch& watch = roster_.add(std::make_shared<const WatchSpec>(spec), salt_of(spec.name));
+    watch.boot(step, true);
+    touch(watch.number());
+  }
+  for (const std::uint32_t number : roster_.all()) {
+    Watch& watch = *roster_.at(number);
+    if (named.contains(watch.spec().name) || request.missing == "keep") continue;
+    touch(number);
+    const Cause cause{"stop", "load", "not in the configuration any more"};
+    if (request.missing == "unmonitor")
+      watch.unmonitor(step, cause);
+    else
+      watch.remove(step, cause);
+  }
+  subscribe(step);
+}
+
+}  // namespace supv

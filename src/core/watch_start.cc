@@ -1,0 +1,190 @@
+// The way of a watch from a decision to `up`.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/watch.h"
+
+namespace supv {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kAlive = 1s;  ///< Without `ready`: up when still alive after this.
+
+}  // namespace
+
+const Command* Watch::hook(std::optional<Command> HooksSpec::*which) const {
+  if (!spec_->rare || !(spec_->rare->hooks.*which)) return nullptr;
+  return &*(spec_->rare->hooks.*which);
+}
+
+void Watch::enter(Step& step, State state, const Cause& cause) {
+  const std::string before = shown_state();
+  state_ = state;
+  since_wall_ms_ = step.now.wall_ms;
+  dirty_ = true;
+  // A run exists in these states and only in them, but for a hook that goes before it.
+  SUPV_CHECK((state != State::stopped && state != State::backoff && state != State::failed &&
+              state != State::exited) ||
+             run_ == RunId::none);
+  const bool told = state == State::starting || state == State::stopping ||
+                    (state == State::stopped && !cause.action.empty());
+  if (told && cause.by != "supvd")
+    last_change_ = {step.now.wall_ms, cause.action, cause.by, cause.reason};
+  step.emit(fx::Note{spec_->name, NoteKind::change, before, shown_state(), cause.action, cause.by,
+                     cause.reason, pid_});
+}
+
+void Watch::begin_start(Step& step, const Cause& cause) {
+  disarm(step);
+  cause_ = cause;
+  failed_start_ = false;
+  ready_ = false;
+  stay_ = false;
+  load_waits_ = false;
+  fault_by_ = "exit";
+  due_ = step.now.time + spec_->start_timeout;
+  enter(step, State::starting, cause);
+  if (const Command* before = hook(&HooksSpec::before_start))
+    return spawn_errand(step, Purpose::before_start, *before, spec_->start_timeout);
+  spawn_main(step);
+}
+
+void Watch::spawn_main(Step& step) {
+  run_ = step.ids.make(number_);
+  after_ = After::fail;
+  laddered_ = following_ = renewing_ = false;
+  pid_ = 0;
+  started_ = step.now;
+  tick_.reset();
+  running_as_ = fingerprint(spec_->process);
+  due_ = step.now.time + spec_->start_timeout;
+  if (std::exchange(replaces_, false)) ++restarts_;
+  begin_changes(step, std::nullopt);
+  fx::Spawn spawn;
+  spawn.run = run_;
+  spawn.watch = spec_->name;
+  spawn.command = spec_->process.start;
+  spawn.process = std::shared_ptr<const ProcessSpec>(spec_, &spec_->process);
+  spawn.ladder = spec_->ladder;
+  spawn.notify = spec_->ready.kind == ReadySpec::Kind::notify || spec_->watchdog.count() > 0;
+  spawn.watchdog = spec_->watchdog;
+  spawn.memo = encode(memo(Purpose::main));
+  step.emit(std::move(spawn));
+}
+
+void Watch::spawn_errand(Step& step, Purpose purpose, const Command& command, Duration limit) {
+  SUPV_CHECK(errand_run_ == RunId::none);
+  errand_run_ = step.ids.make(number_);
+  errand_ = purpose;
+  errand_due_ = step.now.time + limit;
+  fx::Spawn spawn;
+  spawn.run = errand_run_;
+  spawn.host = run_;
+  spawn.watch = spec_->name;
+  spawn.command = command;
+  spawn.process = std::shared_ptr<const ProcessSpec>(spec_, &spec_->process);
+  spawn.ladder = {{15, 1s}, {9, 0s}};
+  spawn.memo = encode(memo(purpose));
+  step.emit(std::move(spawn));
+}
+
+void Watch::spawn_loose(Step& step, const Command& command) {
+  if (errand_run_ != RunId::none) return;
+  spawn_errand(step, Purpose::loose, command, spec_->start_timeout);
+  loose_.emplace_back(std::exchange(errand_run_, RunId::none), *errand_due_);
+  errand_due_.reset();
+}
+
+void Watch::on_launched(Step& step, const ev::Launched& news) {
+  if (news.run != run_) return;
+  pid_ = news.pid;
+  started_ = news.started;
+  launched_once_ = true;
+  if (state_ == State::starting) await_ready(step, started_.time);
+}
+
+void Watch::await_ready(Step& step, Time since) {
+  switch (spec_->ready.kind) {
+    case ReadySpec::Kind::alive:
+      tick_ = since + kAlive;
+      return;
+    case ReadySpec::Kind::after:
+      tick_ = since + spec_->ready.after;
+      return;
+    case ReadySpec::Kind::notify:
+      tick_.reset();
+      return;
+    case ReadySpec::Kind::tcp:
+    case ReadySpec::Kind::file:
+      tick_ = step.now.time;
+      return;
+  }
+}
+
+void Watch::on_ready(Step& step, RunId run) {
+  if (run == run_ && state_ == State::starting && !following_) become_up(step);
+}
+
+void Watch::become_up(Step& step) {
+  const bool again = cause_.action == "restart";
+  state_ = State::starting;  // a renewed run comes here from `stopping`
+  ready_ = true;
+  renewing_ = false;
+  failure_.clear();
+  tick_.reset();
+  due_.reset();
+  enter(step, State::up, {"", "", ""});
+  const Duration extra = again ? spec_->restart_grace : spec_->start_grace;
+  grace_until_ = step.now.time + spec_->grace + extra;
+  if (spec_->watchdog.count() > 0) alive_by_ = step.now.time + spec_->watchdog;
+  amend(step);
+  const Command* after = again ? hook(&HooksSpec::after_restart) : nullptr;
+  if (after == nullptr) after = hook(&HooksSpec::after_start);
+  if (after != nullptr) spawn_loose(step, *after);
+  if (monitored_) arm(step);
+}
+
+void Watch::on_alive(Step& step, const ev::Alive& news) {
+  if (news.run != run_ || !alive_by_) return;
+  if (news.trigger) return end_by_fault(step, "watchdog", "it asked to be restarted");
+  alive_by_ = step.now.time + spec_->watchdog;
+}
+
+void Watch::on_followed(Step& step, const ev::Followed& news) {
+  if (news.run != run_ || (!following_ && !renewing_)) return;
+  pid_ = news.pid;
+  following_ = false;
+  tick_.reset();
+  dirty_ = true;
+  if (renewing_) {
+    ++restarts_;
+    begin_changes(step, std::nullopt);
+    return become_up(step);
+  }
+  if (state_ == State::up) {
+    due_.reset();
+    step.emit(fx::Note{spec_->name, NoteKind::change, "up", "up", "", "",
+                       "the pid file names its successor; followed", pid_});
+    return;
+  }
+  if (state_ != State::starting) return;
+  if (spec_->ready.kind == ReadySpec::Kind::alive) return become_up(step);
+  await_ready(step, step.now.time);
+}
+
+void Watch::on_not_followed(Step& step, const ev::NotFollowed& news) {
+  if (news.run != run_) return;
+  if (renewing_) {
+    // No new main process: the one that was told to restart is still there.
+    ++restarts_;
+    begin_changes(step, std::nullopt);
+    return become_up(step);
+  }
+  if (following_ && news.pid != 0)
+    failure_ = fmt::format("pid file {} names {}, which is not of this run; left alone",
+                           spec_->process.pid_file, news.pid);
+}
+
+}  // namespace supv

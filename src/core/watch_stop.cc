@@ -1,0 +1,303 @@
+// The way of a watch down, and what follows the end of a run.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <system_error>
+
+#include "core/watch.h"
+
+namespace supv {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kFollowTime = 1s;  ///< How long a replaced daemon may take to rewrite its file.
+constexpr Duration kGuestTime = 60s;  ///< A command that outlived its purpose is killed after this.
+
+}  // namespace
+
+void Watch::begin_stop(Step& step, const Cause& cause, After after) {
+  const bool was_up = state_ == State::up;
+  disarm(step);
+  after_ = after;
+  cause_ = cause;
+  tick_.reset();
+  due_.reset();
+  alive_by_.reset();
+  following_ = renewing_ = laddered_ = false;
+  enter(step, State::stopping, cause);
+  if (errand_run_ != RunId::none) {
+    step.emit(fx::Stop{errand_run_, static_cast<std::uint32_t>(After::rest), true});
+    if (run_ == RunId::none) return;  // the errand was before_start; its end settles
+    loose_.emplace_back(std::exchange(errand_run_, RunId::none), step.now.time + kGuestTime);
+    errand_due_.reset();
+  }
+  const Command* before = after == After::respawn ? hook(&HooksSpec::before_restart) : nullptr;
+  if (before == nullptr) before = hook(&HooksSpec::before_stop);
+  if (was_up && before != nullptr)
+    return spawn_errand(step, Purpose::before_stop, *before, spec_->stop_timeout);
+  continue_stop(step);
+}
+
+void Watch::continue_stop(Step& step) {
+  const RareSpec* rare = spec_->rare.get();
+  if (rare != nullptr && rare->restart && after_ == After::respawn && ready_ && !outdated()) {
+    renewing_ = true;
+    amend(step);
+    return spawn_errand(step, Purpose::restart, *rare->restart, spec_->start_timeout);
+  }
+  if (rare == nullptr || !rare->stop || pid_ == 0) return ladder(step);
+  amend(step);
+  due_ = step.now.time + spec_->stop_timeout;
+  spawn_errand(step, Purpose::stop, *rare->stop, spec_->stop_timeout);
+}
+
+void Watch::ladder(Step& step) {
+  due_.reset();
+  renewing_ = false;
+  laddered_ = true;
+  step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
+}
+
+void Watch::on_start_failed(Step& step, const ev::StartFailed& news) {
+  const std::string how =
+      news.text.empty()
+          ? fmt::format("{}: {}", news.step, std::generic_category().message(news.error))
+      : news.step.empty() ? news.text
+                          : fmt::format("{}: {}", news.step, news.text);
+  bury(step, news.run);
+  if (news.run == errand_run_) return errand_ended(step, false, how);
+  if (std::erase_if(loose_, [&](const auto& loose) { return loose.first == news.run; }) > 0) return;
+  if (news.run != run_) return;
+  run_ = RunId::none;
+  pid_ = 0;
+  launched_once_ = true;
+  failed_start_ = true;
+  failure_ = how;
+  if (state_ == State::stopping || state_ == State::stuck) return settle(step);
+  after_ = After::fail;
+  settle(step);
+}
+
+void Watch::on_exited(Step& step, const ev::Exited& news) {
+  if (news.run != run_) return;
+  last_exit_ = LastExit{};
+  last_exit_->wall_ms = step.now.wall_ms;
+  if (news.status.how == ExitStatus::How::code) last_exit_->code = news.status.value;
+  if (news.status.how == ExitStatus::How::signal)
+    last_exit_->signal = signal_name(news.status.value);
+  pid_ = 0;
+  dirty_ = true;
+  if (state_ == State::stopping || state_ == State::stuck) return;
+
+  const bool well = news.status.how == ExitStatus::How::code && news.status.value == 0;
+  const bool daemon = !spec_->process.pid_file.empty();
+  failure_ = describe(news.status);
+  if (daemon && news.left > 0 && (state_ == State::up || well)) {
+    following_ = true;
+    if (state_ == State::up) due_ = step.now.time + kFollowTime;
+    tick_ = step.now.time;
+    return;
+  }
+  if (state_ == State::starting) failure_ += " before it was up";
+  failed_start_ = state_ == State::starting;
+  after_ = After::fail;
+  for (std::uint32_t i = 0; i < spec_->conditions.size(); ++i)
+    if (asked_[i] && spec_->conditions[i].kind == ConditionKind::exit && monitored_)
+      step.emit(fx::TellEnd{run_, i, news.status});
+  due_.reset();
+  tick_.reset();
+  alive_by_.reset();
+  if (news.left > 0) {
+    enter(step, State::stopping,
+          {"restart", fault_by_, fmt::format("{}; {} left behind", failure_, news.left)});
+    // Nobody else sweeps what a daemonising command left.
+    if (daemon) ladder(step);
+  } else {
+    state_ = State::stopping;  // Gone is the next news
+    if (daemon) ladder(step);
+  }
+}
+
+void Watch::on_gone(Step& step, const ev::Gone& news) {
+  if (news.run == errand_run_) {
+    bury(step, news.run);
+    const bool well = news.status.how == ExitStatus::How::code && news.status.value == 0;
+    return errand_ended(step, well, describe(news.status));
+  }
+  if (std::erase_if(loose_, [&](const auto& loose) { return loose.first == news.run; }) > 0)
+    return bury(step, news.run);
+  if (news.run != run_) return bury(step, news.run);
+
+  if (state_ == State::starting || state_ == State::up) {
+    // The end itself was told to a brain that is no more, or the tree ended with its leader.
+    on_exited(step, {run_, news.status, 0});
+  }
+  disarm(step);
+  bury(step, run_);
+  ended_ = std::exchange(run_, RunId::none);
+  pid_ = 0;
+  launched_once_ = true;
+  due_.reset();
+  tick_.reset();
+  alive_by_.reset();
+  if (errand_run_ != RunId::none) {  // it lived in the tree that is gone
+    loose_.emplace_back(std::exchange(errand_run_, RunId::none), step.now.time + kGuestTime);
+    errand_due_.reset();
+  }
+  const Command* after = after_ == After::fail ? nullptr : hook(&HooksSpec::after_stop);
+  if (after != nullptr) return spawn_errand(step, Purpose::after_stop, *after, spec_->stop_timeout);
+  settle(step);
+}
+
+void Watch::on_stuck(Step& step, const ev::Stuck& news) {
+  if (news.run != run_) return;
+  const bool first = state_ != State::stuck;
+  failure_ = fmt::format("{} process{} cannot be killed, for one {}", news.left,
+                         news.left == 1 ? "" : "es", news.pid);
+  if (first) enter(step, State::stuck, {"stop", cause_.by, failure_});
+}
+
+void Watch::follow(Step& step) {
+  step.emit(fx::Follow{run_, spec_->process.pid_file,
+                       std::shared_ptr<const ProcessSpec>(spec_, &spec_->process)});
+}
+
+void Watch::bury(Step& step, RunId run) {
+  step.emit(fx::Forget{run});
+  step.ids.release(run);
+}
+
+void Watch::settle(Step& step) {
+  switch (after_) {
+    case After::rest:
+      due_.reset();
+      enter(step, State::stopped, cause_);
+      return arm_idle(step);
+    case After::respawn:
+      if (closing_) return enter(step, State::stopped, cause_);
+      replaces_ = true;
+      return begin_start(step, cause_);
+    case After::remove:
+      removed_ = true;
+      return enter(step, State::stopped, cause_);
+    case After::fail:
+      return fail(step);
+  }
+}
+
+void Watch::fail(Step& step) {
+  const Cause cause{"restart", fault_by_.empty() ? "exit" : fault_by_, failure_};
+  due_.reset();
+  if (closing_ || !wanted_ || !monitored_)
+    return enter(step, State::stopped, {"", cause.by, failure_});
+  const bool out = std::exchange(out_, false);
+  if (!out && !spec_->keepalive) {
+    enter(step, failed_start_ ? State::failed : State::exited, {"", cause.by, failure_});
+    return arm_idle(step);
+  }
+  const auto lived = step.now.time - started_.time;
+  if (!failed_start_ && lived >= spec_->backoff.reset_after) failures_ = 0;
+  if (out) due_ = std::exchange(retry_due_, std::nullopt);
+  if (out || flaps(step)) {
+    const bool retried = due_.has_value();
+    return enter(
+        step, State::failed,
+        {"", "flapping",
+         fmt::format("{}{}", failure_,
+                     retried ? "; flapping, will be tried again" : "; flapping, given up")});
+  }
+  const BackoffSpec& backoff = spec_->backoff;
+  double delay = 0;
+  if (failures_ > 0) {
+    delay = static_cast<double>(backoff.initial.count()) *
+            std::pow(backoff.factor, static_cast<double>(std::min(failures_ - 1, 64U)));
+    delay = std::min(delay, static_cast<double>(backoff.max.count()));
+    delay *= 1.0 + backoff.jitter / 100.0 * (2.0 * step.random.unit() - 1.0);
+  }
+  ++failures_;
+  if (delay < 1.0) return next_try(step, cause);
+  set_due(step.now, Duration(static_cast<std::int64_t>(delay)));
+  enter(step, State::backoff, {"", cause.by, failure_});
+  arm_idle(step);
+}
+
+void Watch::next_try(Step& step, const Cause& cause) {
+  replaces_ = true;
+  begin_start(step, cause);
+}
+
+/// Counts one fault; true when that was one too many. Then `due_` says when it is tried again.
+bool Watch::flaps(Step& step) {
+  if (!spec_->rare || !spec_->rare->flapping) return false;
+  const FlappingSpec& flapping = *spec_->rare->flapping;
+  falls_.push_back(step.now.time);
+  if (falls_.size() > flapping.times) falls_.erase(falls_.begin());
+  if (falls_.size() < flapping.times || falls_.back() - falls_.front() >= flapping.within)
+    return false;
+  falls_.clear();
+  if (flapping.retry_in.count() == 0) return true;
+  retries_.push_back(step.now.time);
+  if (flapping.retry_times > 0) {
+    if (retries_.size() > flapping.retry_times) retries_.erase(retries_.begin());
+    if (retries_.size() == flapping.retry_times &&
+        retries_.back() - retries_.front() < flapping.retry_within)
+      return true;
+  }
+  set_due(step.now, flapping.retry_in);
+  return true;
+}
+
+void Watch::set_due(Moment now, Duration delay) {
+  due_ = now.time + delay;
+  due_after_ms_ = delay.count();
+  since_wall_ms_ = now.wall_ms;
+}
+
+void Watch::errand_failed_start(Step& step, const std::string& how) {
+  failed_start_ = true;
+  launched_once_ = true;
+  failure_ = "before_start: " + how;
+  after_ = After::fail;
+  settle(step);
+}
+
+void Watch::errand_ended(Step& step, bool good, const std::string& how) {
+  errand_run_ = RunId::none;
+  errand_due_.reset();
+  const auto warn = [&](const char* what) {
+    step.emit(fx::Note{spec_->name, NoteKind::warning, shown_state(), shown_state(), "", "",
+                       fmt::format("{}: {}", what, how), pid_});
+  };
+  switch (errand_) {
+    case Purpose::before_start:
+      if (state_ != State::starting) return settle(step);
+      return good ? spawn_main(step) : errand_failed_start(step, how);
+    case Purpose::before_stop:
+      if (!good) warn("before_stop");
+      return continue_stop(step);
+    case Purpose::stop:
+      if (good) return;  // the process may take until `due_` to end
+      warn("stop command");
+      return ladder(step);
+    case Purpose::restart:
+      if (!good) {
+        warn("restart command");
+        return ladder(step);
+      }
+      if (pid_ == 0) return;  // it ended; Gone settles
+      follow(step);
+      return;
+    case Purpose::reload:
+      return reloaded(step, good, how);
+    case Purpose::after_stop:
+      if (!good) warn("after_stop");
+      return settle(step);
+    case Purpose::main:
+    case Purpose::loose:
+      return;
+  }
+}
+
+}  // namespace supv
