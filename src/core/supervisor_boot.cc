@@ -108,6 +108,8 @@ void Supervisor::restore(Step& step, const ev::Boot& boot) {
 }
 
 void Supervisor::adopt(Step& step, const std::vector<LiveRun>& runs) {
+  // All numbers first: a run that ended meanwhile may be replaced at once, in a slot that is free.
+  for (const LiveRun& live : runs) ids_.take(live.run, ~0U);
   for (const LiveRun& live : runs) {
     const std::optional<Memo> memo = decode_memo(live.memo);
     Watch* watch = memo ? roster_.find(memo->watch) : nullptr;
@@ -120,7 +122,6 @@ void Supervisor::adopt(Step& step, const std::vector<LiveRun>& runs) {
       touch(watch->number());
       continue;
     }
-    ids_.take(live.run, ~0U);
     if (ended) {
       step.emit(fx::Forget{live.run});
       ids_.release(live.run);

@@ -179,6 +179,10 @@ void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
 
 void Watch::boot(Step& step, bool fresh) {
   if (run_ != RunId::none || errand_run_ != RunId::none) {
+    const bool live = state_ == State::up || state_ == State::starting;
+    if (live && run_ != RunId::none && !wanted_ && monitored_)  // the order came before the deed
+      return begin_stop(step, {"stop", "operator", "asked for before supvd was interrupted"},
+                        After::rest);
     if (state_ == State::up && monitored_) arm(step);
     // What was loaded with --no-restart still waits; otherwise the file is what counts.
     if (outdated() && !stay_ && wanted_ && monitored_ &&

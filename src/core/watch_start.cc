@@ -129,7 +129,6 @@ void Watch::on_ready(Step& step, RunId run) {
 
 void Watch::become_up(Step& step) {
   const bool again = cause_.action == "restart";
-  state_ = State::starting;  // a renewed run comes here from `stopping`
   ready_ = true;
   renewing_ = false;
   failure_.clear();
