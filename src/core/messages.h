@@ -322,7 +322,7 @@ struct Load {
   std::uint64_t ticket = 0;
   std::vector<std::string> files;
 };
-/// The configuration in force changed (connections, daemon block).
+/// The configuration in force changed (connections, daemon block; `config` has no watches).
 struct Applied {
   Config config;
   std::uint64_t ticket = 0;  ///< Of the load it came from; 0: the one of Boot.

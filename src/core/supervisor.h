@@ -61,7 +61,7 @@ class Supervisor {
 
   // supervisor_load.cc: a new configuration
   std::vector<PlanLine> plan(const Config& config, const Request& request) const;
-  void apply(Step& step, const Config& config, const Request& request);
+  void apply(Step& step, const ev::Loaded& loaded, const Request& request);
   void shut_down(Step& step, int code);
   void subscribe(Step& step);
 

@@ -82,7 +82,7 @@ void Supervisor::on(Step& step, const ev::Loaded& event) {
     return;
   }
   if (answered_for) orders_.set_plan(report.plan);
-  apply(step, event.config, request);
+  apply(step, event, request);
   if (!answered_for) return;
   for (const PlanLine& line : report.plan) {
     Watch* watch = roster_.find(line.watch);
@@ -108,10 +108,11 @@ void Supervisor::on(Step& step, const ev::Loaded& event) {
   if (report.plan.empty()) orders_.look(step, roster_);
 }
 
-void Supervisor::apply(Step& step, const Config& config, const Request& request) {
+void Supervisor::apply(Step& step, const ev::Loaded& loaded, const Request& request) {
+  const Config& config = loaded.config;
   config_ = config;
   config_.watches.clear();
-  step.emit(fx::Applied{config_});
+  step.emit(fx::Applied{config_, loaded.ticket});
   std::set<std::string> named;
   for (const WatchSpec& spec : config.watches) {
     named.insert(spec.name);
