@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// Readers of /proc and of cgroup directories. Whatever the files contain, or if they are gone by
+/// now: an empty answer, never an error.
+namespace supv::procfs {
+
+/// A small file whole (at most 64 KiB); empty when it cannot be read.
+std::optional<std::string> read_file(const std::string& path);
+
+/// What /proc/PID/stat says. A command's name may contain spaces and parentheses.
+struct Stat {
+  char state = '?';
+  std::uint64_t own_ticks = 0;       ///< utime + stime
+  std::uint64_t children_ticks = 0;  ///< cutime + cstime
+  std::uint64_t started = 0;         ///< Ticks since boot.
+};
+std::optional<Stat> parse_stat(std::string_view text);
+/// Resident pages, of /proc/PID/statm.
+std::optional<std::uint64_t> parse_resident(std::string_view text);
+/// Bytes, of /proc/PID/smaps_rollup.
+std::optional<std::uint64_t> parse_pss(std::string_view text);
+/// The hard limit of file locks, of /proc/PID/limits; empty when it is unlimited.
+std::optional<std::uint64_t> parse_lock_limit(std::string_view text);
+
+/// Calls `take` for each entry of a directory that is a number.
+void each_pid(const std::string& proc, const std::function<void(int pid)>& take);
+/// The processes of a cgroup and of those below it.
+std::vector<int> cgroup_pids(const std::string& directory);
+
+}  // namespace supv::procfs

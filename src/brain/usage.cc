@@ -1,0 +1,170 @@
+#include "brain/usage.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "brain/proc_file.h"
+
+namespace supv {
+namespace {
+
+// Below this the clock tick (10 ms) is too coarse for a percentage.
+constexpr auto kShortest = std::chrono::milliseconds(500);
+
+std::uint64_t tick_ns() {
+  static const long kPerSecond = ::sysconf(_SC_CLK_TCK);
+  return 1'000'000'000ULL / static_cast<std::uint64_t>(kPerSecond > 0 ? kPerSecond : 100);
+}
+
+std::uint64_t page_size() {
+  static const long kBytes = ::sysconf(_SC_PAGESIZE);
+  return static_cast<std::uint64_t>(kBytes > 0 ? kBytes : 4096);
+}
+
+std::uint64_t growth(std::uint64_t before, std::uint64_t now) {
+  return now > before ? now - before : 0;
+}
+
+}  // namespace
+
+Usage::Usage(TreeOf tree_of, std::string proc)
+    : tree_of_(std::move(tree_of)), proc_(std::move(proc)) {}
+
+/// What a process that ended had used moves into its parent's `children_ns` if that waited for it;
+/// how much of that was counted while it lived is `vanished`. So nothing counts twice, a child that
+/// lived between two readings counts whole, and one that somebody outside waited for counts as far
+/// as it was seen.
+void Usage::Ledger::add(Time now, Processes processes) {
+  std::uint64_t own = 0;
+  std::uint64_t inherited = 0;
+  std::uint64_t vanished = 0;
+  for (const auto& [pid, process] : processes) {
+    const auto before = last.find(pid);
+    if (before != last.end() && before->second.started == process.started) {
+      own += growth(before->second.own_ns, process.own_ns);
+      inherited += growth(before->second.children_ns, process.children_ns);
+    } else {
+      own += process.own_ns + process.children_ns;
+    }
+  }
+  for (const auto& [pid, process] : last) {
+    const auto after = processes.find(pid);
+    if (after == processes.end() || after->second.started != process.started) {
+      vanished += process.own_ns + process.children_ns;
+    }
+  }
+  total_ns += own + growth(vanished, inherited);
+  last = std::move(processes);
+  at = now;
+}
+
+void Usage::turn_to(Time now) {
+  if (now_ == now) return;
+  now_ = now;
+  seen_.clear();
+  pss_.clear();
+  tagged_.clear();
+  walked_ = false;
+}
+
+const std::optional<Usage::Process>& Usage::process(int pid) {
+  const auto [found, fresh] = seen_.try_emplace(pid);
+  if (!fresh) return found->second;
+  const std::string directory = proc_ + "/" + std::to_string(pid);
+  const auto stat = procfs::parse_stat(procfs::read_file(directory + "/stat").value_or(""));
+  if (!stat) return found->second;
+  const auto pages = procfs::parse_resident(procfs::read_file(directory + "/statm").value_or(""));
+  found->second =
+      Process{stat->started, stat->own_ticks * tick_ns(), stat->children_ticks * tick_ns(),
+              pages.value_or(0) * page_size(), stat->state == 'Z' || stat->state == 'X'};
+  return found->second;
+}
+
+/// Where it may not be read the resident size stands in: it is never less.
+std::uint64_t Usage::pss_of(int pid, const Process& process) {
+  const auto [found, fresh] = pss_.try_emplace(pid, process.rss);
+  if (!fresh || process.rss == 0) return found->second;
+  const std::string path = proc_ + "/" + std::to_string(pid) + "/smaps_rollup";
+  if (const auto pss = procfs::parse_pss(procfs::read_file(path).value_or(""))) found->second = *pss;
+  return found->second;
+}
+
+const std::vector<std::pair<std::uint64_t, int>>& Usage::tagged() {
+  if (walked_) return tagged_;
+  walked_ = true;
+  procfs::each_pid(proc_, [this](int pid) {
+    const auto limits = procfs::read_file(proc_ + "/" + std::to_string(pid) + "/limits");
+    if (!limits) return;
+    if (const auto tag = procfs::parse_lock_limit(*limits)) tagged_.emplace_back(*tag, pid);
+  });
+  std::sort(tagged_.begin(), tagged_.end());
+  return tagged_;
+}
+
+Usage::Processes Usage::members(const RunTree& tree, supv_scope scope) {
+  Processes found;
+  const auto add = [&](int pid) {
+    if (const std::optional<Process>& read = process(pid)) found.emplace(pid, *read);
+  };
+  if (tree.pid != 0) add(tree.pid);
+  if (scope == SUPV_SCOPE_PROCESS) return found;
+  if (!tree.cgroup.empty()) {
+    for (const int pid : procfs::cgroup_pids(tree.cgroup)) add(pid);
+  } else if (tree.last_tag != 0) {
+    const auto& all = tagged();
+    auto at = std::lower_bound(all.begin(), all.end(), std::pair(tree.first_tag, 0));
+    for (; at != all.end() && at->first <= tree.last_tag; ++at) add(at->second);
+  }
+  return found;
+}
+
+std::optional<supv_usage> Usage::read(Time now, RunId run, supv_scope scope, bool with_pss) {
+  const std::optional<RunTree> tree = tree_of_(run);
+  if (!tree) return std::nullopt;
+  turn_to(now);
+  Account& account = accounts_[run];
+  Ledger& ledger = scope == SUPV_SCOPE_TREE ? account.tree : account.process;
+  if (ledger.at != now) {
+    Processes processes = members(*tree, scope);
+    if (scope == SUPV_SCOPE_PROCESS) {
+      for (auto& [pid, process] : processes) {
+        process.children_ns = 0;
+        // Tracking moved to a process that had long been running: it starts from here.
+        if (!ledger.last.empty() && !ledger.last.contains(pid)) ledger.last = {{pid, process}};
+      }
+    }
+    ledger.add(now, std::move(processes));
+  }
+  supv_usage usage{};
+  usage.size = sizeof usage;
+  usage.cpu_ns = ledger.total_ns;
+  for (const auto& [pid, process] : ledger.last) {
+    if (process.zombie) continue;
+    ++usage.processes;
+    usage.rss_bytes += process.rss;
+    if (with_pss) usage.pss_bytes += pss_of(pid, process);
+  }
+  if (usage.processes == 0) return std::nullopt;
+  return usage;
+}
+
+protocol::Used Usage::used(Time now, RunId run) {
+  const std::optional<supv_usage> usage = read(now, run, SUPV_SCOPE_TREE, false);
+  if (!usage) return {};
+  Account& account = accounts_[run];
+  if (!account.sampled || now - *account.sampled >= kShortest) {
+    if (account.sampled) {
+      const auto used = static_cast<double>(usage->cpu_ns - account.sampled_ns);
+      const auto passed = static_cast<double>((now - *account.sampled).count());
+      account.percent = 100.0 * used / passed;
+    }
+    account.sampled = now;
+    account.sampled_ns = usage->cpu_ns;
+  }
+  return {usage->rss_bytes, account.percent};
+}
+
+void Usage::forget(RunId run) { accounts_.erase(run); }
+
+}  // namespace supv

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <supv/condition.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/messages.h"
+#include "core/protocol.h"
+
+namespace supv {
+
+/// How to find the processes of a run.
+struct RunTree {
+  int pid = 0;         ///< The tracked process; 0: none any more.
+  std::string cgroup;  ///< Its cgroup's directory; empty: it has none, the tag is looked for.
+  /// Hard RLIMIT_LOCKS that processes of this run carry: first <= limit <= last. 0, 0: no tag.
+  std::uint64_t first_tag = 0;
+  std::uint64_t last_tag = 0;
+};
+
+/// Memory and CPU of runs, from /proc. Each process is read once per instant, however many
+/// conditions ask; runs without a cgroup share one walk over /proc.
+class Usage {
+ public:
+  using TreeOf = std::function<std::optional<RunTree>(RunId run)>;
+  /// `tree_of` knows the runs; `proc` is another directory only in tests.
+  explicit Usage(TreeOf tree_of, std::string proc = "/proc");
+
+  /// What a run's tree or its tracked process uses at `now`; empty when there is none. `now` is
+  /// World::now: what was read at the same instant is not read again.
+  std::optional<supv_usage> read(Time now, RunId run, supv_scope scope, bool with_pss);
+  /// For status. The CPU is that since the sample before, at least half a second ago.
+  protocol::Used used(Time now, RunId run);
+  /// The run has ended.
+  void forget(RunId run);
+
+ private:
+  struct Process {
+    std::uint64_t started = 0;
+    std::uint64_t own_ns = 0;       // user + system
+    std::uint64_t children_ns = 0;  // of its children that have ended and were waited for
+    std::uint64_t rss = 0;
+    bool zombie = false;
+  };
+  using Processes = std::map<int, Process>;
+  /// CPU time that never goes back, although processes come and go.
+  struct Ledger {
+    std::optional<Time> at;
+    Processes last;
+    std::uint64_t total_ns = 0;
+    void add(Time now, Processes processes);
+  };
+  struct Account {
+    Ledger tree;
+    Ledger process;
+    std::optional<Time> sampled;
+    std::uint64_t sampled_ns = 0;
+    std::optional<double> percent;
+  };
+
+  void turn_to(Time now);
+  const std::optional<Process>& process(int pid);
+  std::uint64_t pss_of(int pid, const Process& process);
+  Processes members(const RunTree& tree, supv_scope scope);
+  const std::vector<std::pair<std::uint64_t, int>>& tagged();
+
+  TreeOf tree_of_;
+  std::string proc_;
+  std::optional<Time> now_;
+  // What was read at now_.
+  std::unordered_map<int, std::optional<Process>> seen_;
+  std::unordered_map<int, std::uint64_t> pss_;
+  std::vector<std::pair<std::uint64_t, int>> tagged_;  // Tag and pid, sorted.
+  bool walked_ = false;
+
+  std::unordered_map<RunId, Account> accounts_;
+};
+
+}  // namespace supv
