@@ -1,0 +1,57 @@
+#include <time.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "brain/linux_world.h"
+
+namespace supv {
+
+void LinuxWorld::asked(const Request& request) { say(ev::Asked{request}); }
+
+void LinuxWorld::client_gone(ClientId client) { say(ev::ClientGone{client}); }
+
+protocol::Supvd LinuxWorld::supvd() {
+  protocol::Supvd answer;
+  answer.pid = ::getppid();
+  answer.version = options_.version;
+  timespec since_boot{};
+  ::clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  answer.uptime_s = static_cast<double>(since_boot.tv_sec) +
+                    static_cast<double>(since_boot.tv_nsec) / 1e9 - keeper_life(answer.pid).began_s;
+  answer.consul_address = dev_address_;
+  return answer;
+}
+
+protocol::Used LinuxWorld::used(const WatchReport& watch) {
+  if (watch.run == 0) return {};
+  return usage_.used(now_.time, static_cast<RunId>(watch.run));
+}
+
+protocol::LogFiles LinuxWorld::log_files(const WatchReport& watch) {
+  return pipes_.files_of(watch.name);
+}
+
+std::vector<std::string> LinuxWorld::history(
+    std::size_t count, const std::function<bool(std::string_view watch)>& wanted) {
+  return event_file_.last(count, wanted);
+}
+
+void LinuxWorld::kv(ClientId client, std::uint64_t tag, const protocol::Call& call) {
+  clusters_.kv(call, [this, client, tag](const protocol::KvAnswer& answer) {
+    if (control_) control_->answer_kv(client, tag, answer);
+  });
+}
+
+ConditionHosts::Surroundings LinuxWorld::condition_surroundings() {
+  ConditionHosts::Surroundings surroundings;
+  surroundings.catalog = options_.load.catalog;
+  surroundings.usage = &usage_;
+  surroundings.pid_of = [this](RunId run) { return runs_.pid_of(run); };
+  surroundings.now = [this] { return now_; };
+  surroundings.judged = [this](ev::Judged judged) { say(std::move(judged)); };
+  surroundings.slow = [this](std::string_view text) { log_.warn("{}", text); };
+  return surroundings;
+}
+
+}  // namespace supv
