@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "app/node_facts.h"
 #include "app/places.h"
 #include "conditions/catalog.h"
 
@@ -18,6 +19,7 @@ LoadInput load_input(const std::vector<std::string>& paths) {
     if (equals == std::string_view::npos) continue;
     input.environment.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
+  input.node = node_facts;
   input.watch_dirs = watch_dirs();
   input.catalog = builtin_conditions();
   return input;

@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <string_view>
 
-#include "app/supvctl_client.h"
+#include "app/control_client.h"
 #include "app/supvctl_complete.h"
 #include "app/supvctl_logs.h"
 #include "app/supvctl_offline.h"

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <set>
 
-#include "app/supvctl_client.h"
+#include "app/control_client.h"
 #include "base/text.h"
 
 namespace supv::ctl {

@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 
-#include "app/supvctl_invocation.h"
 #include "base/fd.h"
 #include "core/protocol.h"
 

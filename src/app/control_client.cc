@@ -1,4 +1,4 @@
-#include "app/supvctl_client.h"
+#include "app/control_client.h"
 
 #include <fmt/format.h>
 #include <poll.h>

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "app/control_client.h"
 #include "app/places.h"
-#include "app/supvctl_client.h"
 #include "base/text.h"
 
 namespace supv::ctl {

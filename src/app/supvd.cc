@@ -1,0 +1,85 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "app/load_input.h"
+#include "app/supvd_daemon.h"
+#include "app/supvd_instance.h"
+#include "app/supvd_roles.h"
+#include "app/supvd_settings.h"
+#include "base/text.h"
+#include "brain/peers.h"
+#include "config/load.h"
+#include "keeper/run_keeper.h"
+
+namespace supv {
+namespace {
+
+constexpr int kBadConfiguration = 78;  // EX_CONFIG; systemd knows it too.
+
+bool missing(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) != 0 && errno == ENOENT;
+}
+
+/// Reads the configuration and shows what is to be said about it.
+Loaded read_configuration(const Settings& settings) {
+  if (settings.default_config && missing(settings.configs.front())) {
+    std::fprintf(stderr,
+                 "%s:1:1: error: there is no configuration here; say supvd -c FILE_OR_DIR\n",
+                 printable(settings.configs.front()).c_str());
+    return {};
+  }
+  Loaded loaded = load(load_input(settings.configs));
+  std::fputs(render(loaded.diagnostics, isatty(STDERR_FILENO) == 1).c_str(), stderr);
+  return loaded;
+}
+
+int check(const Settings& settings) {
+  const Loaded loaded = read_configuration(settings);
+  if (!loaded.ok) return kBadConfiguration;
+  std::printf("ok: %zu watch%s\n", loaded.config.watches.size(),
+              loaded.config.watches.size() == 1 ? "" : "es");
+  return 0;
+}
+
+int start(Settings settings) {
+  const Loaded loaded = read_configuration(settings);
+  if (!loaded.ok) return kBadConfiguration;
+  if (!settings.log_given && !settings.foreground && !loaded.config.daemon.log.empty() &&
+      loaded.config.daemon.log.front() == '/') {
+    settings.log = loaded.config.daemon.log;
+  }
+  Instance instance = claim_instance(settings, socket_mode(loaded.config.daemon));
+  if (!settings.foreground) return launch(settings, std::move(instance));
+  return become_keeper(settings, std::move(instance), {});
+}
+
+int supvd_main(int argc, char** argv) {
+  if (const auto code = run_role(argc, argv)) return *code;
+  std::optional<Reborn> before = reborn();
+  // A re-executed keeper has its signals blocked, and none of them may be lost now.
+  if (!before) reset_process();
+  SettingsOr parsed = parse_settings(argc, argv);
+  if (!parsed.settings) {
+    std::fputs(parsed.text.c_str(), parsed.code == 0 ? stdout : stderr);
+    return parsed.code;
+  }
+  if (before) return resume_keeper(*parsed.settings, std::move(*before));
+  return parsed.settings->check ? check(*parsed.settings) : start(std::move(*parsed.settings));
+}
+
+}  // namespace
+}  // namespace supv
+
+/// supvd: starts supervision, or lives one of the family's roles.
+int main(int argc, char** argv) {
+  try {
+    return supv::supvd_main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "supvd: %s\n", error.what());
+    return 1;
+  }
+}
