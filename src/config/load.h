@@ -43,8 +43,8 @@ struct LoadInput {
   /// What relative `paths` are relative to; empty: the working directory.
   std::string base_dir;
   std::map<std::string, std::string> environment;  ///< For `${env.NAME}`.
-  /// Asked at most once, and only if a file uses `${node.…}`; the argument is the name of an
-  /// interface from `node: {interface: …}`, or empty. Without it every fact is unknown.
+  /// Asked at most once for each interface, and only if a file uses `${node.…}`; the argument is
+  /// the name from `node: {interface: …}`, or empty. Without it every fact is unknown.
   std::function<NodeFacts(const std::string& interface)> node;
   /// Where `extends: NAME` looks for NAME.watch.yaml, in this order.
   std::vector<std::string> watch_dirs;
