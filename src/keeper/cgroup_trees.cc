@@ -133,17 +133,25 @@ void remove_path(const char* path) {
   ::rmdir(path);
 }
 
-void kill_path(const char* path, bool can_kill) {
+/// supv-INSTANCE/rRUN: what the path of a process in this tree contains, whatever the mount or the
+/// namespace shows before it.
+const char* tail_of(const char* path) {
+  const char* tail = std::strrchr(path, '/');
+  if (tail == nullptr) return path;
+  while (tail > path && tail[-1] != '/') --tail;
+  return tail;
+}
+
+void kill_path(const char* path, bool can_kill, bool pidfds) {
   const Fd dir = open_path(path);
   if (!dir) return;
   if (can_kill && write_text(dir.get(), "cgroup.kill", "1")) return;
   // Frozen, it cannot fork away from under the list. The dying need no thaw; the rest gets it.
   const bool frozen = write_text(dir.get(), "cgroup.freeze", "1");
-  const char* name = std::strrchr(path, '/') + 1;
-  auto kill_one = [name](std::int32_t pid) {
+  auto kill_one = [tail = tail_of(path), pidfds](std::int32_t pid) {
     if (pid <= 1) return;
-    const Process process(pid);
-    if (proc::in_cgroup(pid, name)) process.signal(SIGKILL);
+    const Process process(pid, pidfds);
+    if (proc::in_cgroup(pid, tail)) process.signal(SIGKILL);
   };
   each_pid(dir.get(), kDepth, kill_one);
   if (frozen) write_text(dir.get(), "cgroup.freeze", "0");
@@ -190,6 +198,7 @@ Features enabled_features() {
 
 void CgroupTrees::start(const Fd& runtime, const Features& features) {
   can_kill_ = features.cgroup_kill;
+  pidfds_ = features.pidfd_open;
   struct stat instance {};
   if (::fstat(runtime.get(), &instance) != 0) return;
   const std::string self = "/proc/self/fd/" + std::to_string(runtime.get());
@@ -236,17 +245,16 @@ bool CgroupTrees::works(const std::string& base, bool with_clone3) {
 
 CgroupTrees::Path CgroupTrees::path_of(const Life& life) const {
   Path path{};
-  if (life.tree == 0 || life.tree > bases_.size()) return path;
-  const char kind = (life.flags & wire::kLeaveTree) != 0 ? 'k' : 'r';
-  // A guest lives in its host's.
+  const std::uint32_t base = life.tree / 2;
+  if (base == 0 || base > bases_.size()) return path;
+  const char kind = life.tree % 2 != 0 ? 'k' : 'r';
   const wire::Run run = life.host != 0 ? life.host : life.run;
-  std::snprintf(path.text, sizeof path.text, "%s/%c%" PRIx64, bases_[life.tree - 1].c_str(), kind,
-                run);
+  std::snprintf(path.text, sizeof path.text, "%s/%c%" PRIx64, bases_[base - 1].c_str(), kind, run);
   return path;
 }
 
 int CgroupTrees::make(Life& life) {
-  life.tree = current_;
+  life.tree = current_ * 2 + ((life.flags & wire::kLeaveTree) != 0 ? 1 : 0);
   const Path path = path_of(life);
   if (::mkdir(path.text, 0755) == 0) return 0;
   if (errno != EEXIST) return errno;
@@ -255,7 +263,9 @@ int CgroupTrees::make(Life& life) {
   return ::mkdir(path.text, 0755) == 0 ? 0 : errno;
 }
 
-void CgroupTrees::remove(const Life& life) const { remove_path(path_of(life).text); }
+void CgroupTrees::remove(const Life& life) const {
+  if (life.tree != 0) remove_path(path_of(life).text);
+}
 
 Left CgroupTrees::count(const Life& life) const {
   const Fd dir = open_path(path_of(life).text);
@@ -271,7 +281,9 @@ Left CgroupTrees::count(const Life& life) const {
   return left;
 }
 
-void CgroupTrees::kill(const Life& life) const { kill_path(path_of(life).text, can_kill_); }
+void CgroupTrees::kill(const Life& life) const {
+  kill_path(path_of(life).text, can_kill_, pidfds_);
+}
 
 void CgroupTrees::each(const Life& life, Visit visit, void* context) const {
   const Fd dir = open_path(path_of(life).text);
@@ -281,10 +293,7 @@ void CgroupTrees::each(const Life& life, Visit visit, void* context) const {
 
 bool CgroupTrees::contains(const Life& life, std::int32_t pid) const {
   const Path path = path_of(life);
-  const char* run = std::strrchr(path.text, '/');
-  if (run == nullptr) return false;
-  while (run > path.text && run[-1] != '/') --run;  // supv-INSTANCE/rRUN
-  return proc::in_cgroup(pid, run);
+  return path.text[0] != 0 && proc::in_cgroup(pid, tail_of(path.text));
 }
 
 int CgroupTrees::open_directory(const Life& life) const {
@@ -303,6 +312,7 @@ struct Sweep {
   const void* keeper;
   const char* base;
   bool can_kill;
+  bool pidfds;
 };
 
 }  // namespace
@@ -317,7 +327,7 @@ void CgroupTrees::sweep_one(void* context, int dir, const char* name) {
   std::snprintf(path, sizeof path, "%s/%s", sweep->base, name);
   const Fd tree(::openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   for (int looks = 0; name[0] == 'r' && tree && populated(tree.get()) && looks < 200; ++looks) {
-    kill_path(path, sweep->can_kill);
+    kill_path(path, sweep->can_kill, sweep->pidfds);
     ::usleep(5'000);
   }
   remove_path(path);
@@ -325,7 +335,7 @@ void CgroupTrees::sweep_one(void* context, int dir, const char* name) {
 
 void CgroupTrees::sweep_unrecorded(Kernel::Owned owned, const void* keeper) const {
   for (const std::string& base : bases_) {
-    Sweep sweep{owned, keeper, base.c_str(), can_kill_};
+    Sweep sweep{owned, keeper, base.c_str(), can_kill_, pidfds_};
     const Fd dir = open_path(base.c_str());
     if (dir) proc::each_directory(dir.get(), &CgroupTrees::sweep_one, &sweep);
   }

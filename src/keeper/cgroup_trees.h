@@ -61,10 +61,13 @@ class CgroupTrees {
   bool works(const std::string& base, bool with_clone3);
   static void sweep_one(void* context, int dir, const char* name);
 
-  std::vector<std::string> bases_;  ///< life.tree - 1 is the index.
+  /// life.tree is twice the place in here, counted from 1, plus 1 for a kLeaveTree run: its
+  /// directory is a k..., others' an r..., and what was left in it on purpose is never swept.
+  std::vector<std::string> bases_;
   std::uint32_t current_ = 0;
   bool clone_into_ = false;
   bool can_kill_ = true;  ///< Use cgroup.kill where it exists.
+  bool pidfds_ = true;
 };
 
 }  // namespace supv

@@ -15,11 +15,6 @@
 namespace supv {
 namespace {
 
-bool& pidfds_disabled() {
-  static bool disabled = false;  // Set once before the first child, by the only thread.
-  return disabled;
-}
-
 /// struct pidfd_info of Linux 6.13, with the exit code of 6.15.
 struct PidfdAnswer {
   std::uint64_t mask;
@@ -34,10 +29,8 @@ constexpr long kPidfsMagic = 0x50494446;
 
 }  // namespace
 
-void disable_pidfds() { pidfds_disabled() = true; }
-
-int open_pidfd(std::int32_t pid) {
-  if (pidfds_disabled()) {
+int open_pidfd(std::int32_t pid, bool allowed) {
+  if (!allowed) {
     errno = ENOSYS;
     return -1;
   }
@@ -68,7 +61,13 @@ int pidfd_signal(int pidfd, int signal) {
   return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0 ? 0 : errno;
 }
 
-Process::Process(std::int32_t pid) : pid_(pid), pidfd_(open_pidfd(pid)), exists_(pidfd_) {
+int pidfd_signal_group(int pidfd, int signal) {
+  constexpr unsigned kProcessGroup = 4;
+  return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, kProcessGroup) == 0 ? 0 : errno;
+}
+
+Process::Process(std::int32_t pid, bool pidfds_allowed)
+    : pid_(pid), pidfd_(open_pidfd(pid, pidfds_allowed)), exists_(pidfd_) {
   if (pidfd_ || errno == ESRCH || errno == EINVAL) return;
   proc::Stat stat;
   exists_ = proc::read_stat(pid, stat);

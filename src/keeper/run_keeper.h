@@ -42,7 +42,8 @@ struct KeeperOptions {
   Fd brain_plan;
   std::uint32_t max_watches = 4096;  ///< Runs at a time; slots beyond it are for guests and roles.
   std::string reexec_path;           ///< USR2: the program, usually the path it was started by.
-  std::vector<std::string> reexec_argv;  ///< USR2: as this process got them.
+  std::vector<std::string> reexec_argv;  ///< USR2: as this process got them; empty: USR2 is only
+                                         ///< told to the brain.
 };
 
 /// The keeper, until it is to end: returns supvd's exit code. Single-threaded caller; changes the
