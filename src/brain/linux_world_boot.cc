@@ -138,8 +138,7 @@ void LinuxWorld::take_over(const Config& config) {
   const auto format =
       parse_log_format(options_.log_format.empty() ? daemon.log_format : options_.log_format);
   log_.set_format(format.value_or(LogFormat::text));
-  const bool movable = options_.log_file.empty() && !options_.foreground;
-  if (movable && !daemon.log.empty() && !log_.open(daemon.log)) {
+  if (!options_.foreground && !daemon.log.empty() && !log_.open(daemon.log)) {
     log_.error("cannot open the log {}", daemon.log);
   }
 }

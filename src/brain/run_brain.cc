@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,7 +53,6 @@ int serve(const BrainOptions& options, Log& log) {
 int run_brain(const BrainOptions& options) {
   ::signal(SIGPIPE, SIG_IGN);
   ::umask(0022);
-  ::prctl(PR_SET_NAME, "supvd: brain");
   Log log;
   if (!options.log_file.empty() && !log.open(options.log_file)) {
     log.error("cannot open the log {}", options.log_file);

@@ -18,7 +18,7 @@ struct BrainOptions {
   std::string log_format;   ///< The same; else text.
   std::string version;
   bool dev = false;         ///< The trial KV runs.
-  bool foreground = false;  ///< `daemon.log` of a configuration does not move the log.
+  bool foreground = false;  ///< Or told by -l: `daemon.log` does not move the log.
   int keeper_fd = 3;        ///< The channel to the keeper.
   int listener_fd = 4;      ///< The control socket, listening.
 };

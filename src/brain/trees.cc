@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/units.h"
+#include "keeper/tag.h"
 
 namespace supv {
 
@@ -72,7 +73,11 @@ std::optional<RunTree> Trees::tree_of(RunId run) {
   if (pid == 0) return std::nullopt;
   RunTree tree;
   tree.pid = pid;
-  tree.first_tag = tree.last_tag = tag_of(pid);
+  if (const std::uint64_t tag = tag_of(pid)) {
+    const TagRange range = range_of(tag);
+    tree.first_tag = range.low;
+    tree.last_tag = range.high;
+  }
   tree.cgroup = cgroup_of(pid);
   if (tree.cgroup == own_) tree.cgroup.clear();
   known_.emplace(run, tree);

@@ -1,0 +1,160 @@
+#include "brain/config_files.h"
+
+#include <doctest/doctest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+using namespace supv;
+
+namespace {
+
+struct Folder {
+  std::string path = "/tmp/supv-config-XXXXXX";
+  Folder() {
+    REQUIRE(::mkdtemp(path.data()) != nullptr);
+    REQUIRE(::mkdir((path + "/etc").c_str(), 0700) == 0);
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+
+  std::string file(const std::string& name) const { return path + "/etc/" + name; }
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(file(name)) << text;
+  }
+  /// A file that defines one watch.
+  void watch(const std::string& name, const std::string& program) const {
+    write(name + ".watch.yaml", "watches:\n  " + name + ":\n    start: " + program + "\n");
+  }
+  ConfigFiles files(const std::string& instance = "one") const {
+    return ConfigFiles(path + "/kept", instance, {});
+  }
+};
+
+std::string names(const ConfigFiles::Outcome& outcome) {
+  if (!outcome.config) return "refused";
+  std::string text;
+  for (const WatchSpec& watch : outcome.config->watches) {
+    text += watch.name + "=" + watch.process.start.argv.at(0) + " ";
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a new supvd reads its paths; a new brain reads the set that was in force") {
+  const Folder place;
+  place.watch("a", "/bin/a");
+  place.watch("b", "/bin/b");
+  bool fell_back = true;
+  {
+    ConfigFiles files = place.files();
+    CHECK_FALSE(files.has_kept());
+    CHECK(names(files.begin({place.file("a.watch.yaml")}, fell_back)) == "a=/bin/a ");
+    CHECK_FALSE(fell_back);
+    CHECK_FALSE(place.files().has_kept());  // Not before it is in force.
+    REQUIRE(files.commit(0).has_value());
+    CHECK(names(files.load(7, {place.file("b.watch.yaml")})) == "a=/bin/a b=/bin/b ");
+    const auto committed = files.commit(7);
+    REQUIRE(committed.has_value());
+    CHECK(committed->written);
+    CHECK(committed->watches == std::vector<std::string>{"a", "b"});
+    CHECK_FALSE(files.commit(7).has_value());
+  }
+  ConfigFiles brain = place.files();
+  CHECK(brain.has_kept());
+  CHECK(names(brain.begin({"/ignored"}, fell_back)) == "a=/bin/a b=/bin/b ");
+  ConfigFiles other = place.files("two");
+  CHECK_FALSE(other.has_kept());
+  CHECK(names(other.begin({place.file("a.watch.yaml")}, fell_back)) == "a=/bin/a ");
+  struct stat status {};
+  REQUIRE(::stat((place.path + "/kept").c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("a load that never came into force leaves the set alone") {
+  const Folder place;
+  place.watch("a", "/bin/a");
+  place.watch("b", "/bin/b");
+  bool fell_back = false;
+  ConfigFiles files = place.files();
+  files.begin({place.file("a.watch.yaml")}, fell_back);
+  files.commit(0);
+  CHECK(names(files.load(1, {place.file("b.watch.yaml")})) == "a=/bin/a b=/bin/b ");  // A plan.
+  CHECK(names(files.load(2, {})) == "a=/bin/a ");
+  place.write("b.watch.yaml", "watches: [\n");
+  const auto refused = files.load(3, {place.file("b.watch.yaml")});
+  CHECK_FALSE(refused.config.has_value());
+  CHECK(refused.diagnostics.find("b.watch.yaml:") != std::string::npos);
+  CHECK_FALSE(files.commit(3).has_value());
+}
+
+TEST_CASE("after a broken edit a new brain goes on with the last good texts") {
+  const Folder place;
+  place.watch("a", "/bin/a");
+  bool fell_back = false;
+  {
+    ConfigFiles files = place.files();
+    files.begin({place.path + "/etc"}, fell_back);
+    files.commit(0);
+  }
+  place.write("a.watch.yaml", "watches:\n  a:\n    strat: x\n");
+  place.watch("c", "/bin/c");
+  {
+    ConfigFiles files = place.files();
+    const auto outcome = files.begin({}, fell_back);
+    CHECK(fell_back);
+    CHECK(names(outcome) == "a=/bin/a ");
+    CHECK(outcome.diagnostics.find("a.watch.yaml:3") != std::string::npos);
+    files.commit(0);
+  }
+  // The second crash after the same edit is no different.
+  ConfigFiles again = place.files();
+  CHECK(names(again.begin({}, fell_back)) == "a=/bin/a ");
+  CHECK(fell_back);
+  place.watch("a", "/bin/fixed");
+  ConfigFiles mended = place.files();
+  CHECK(names(mended.begin({}, fell_back)) == "a=/bin/fixed c=/bin/c ");
+  CHECK_FALSE(fell_back);
+}
+
+TEST_CASE("loading one file takes the others as they were, broken or not") {
+  const Folder place;
+  place.watch("a", "/bin/a");
+  place.watch("b", "/bin/b");
+  bool fell_back = false;
+  ConfigFiles files = place.files();
+  files.begin({place.path + "/etc"}, fell_back);
+  files.commit(0);
+  place.write("a.watch.yaml", "broken: [");
+  place.watch("b", "/bin/b2");
+  place.watch("c", "/bin/c");
+  CHECK(names(files.load(1, {place.file("b.watch.yaml")})) == "a=/bin/a b=/bin/b2 ");
+  files.commit(1);
+  CHECK(names(files.load(2, {place.file("c.watch.yaml")})) == "a=/bin/a b=/bin/b2 c=/bin/c ");
+  CHECK(names(files.load(3, {})) == "refused");
+  place.watch("a", "/bin/a2");
+  CHECK(names(files.load(4, {})) == "a=/bin/a2 b=/bin/b2 c=/bin/c ");
+}
+
+TEST_CASE("a kept file that is damaged counts as none") {
+  const Folder place;
+  place.watch("a", "/bin/a");
+  bool fell_back = false;
+  ConfigFiles files = place.files();
+  files.begin({place.file("a.watch.yaml")}, fell_back);
+  files.commit(0);
+  std::string bytes;
+  {
+    std::ifstream in(place.path + "/kept", std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    std::ofstream(place.path + "/kept", std::ios::binary) << bytes.substr(0, size);
+    CHECK_FALSE(place.files().has_kept());
+  }
+  std::ofstream(place.path + "/kept") << "18446744073709551615:x";
+  CHECK_FALSE(place.files().has_kept());
+}
