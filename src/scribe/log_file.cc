@@ -9,13 +9,18 @@
 
 namespace supv::scribe {
 
+LogFile::LogFile(std::string_view path, LogOwner owner)
+    : path_(std::make_unique<char[]>(path.size() + 1)), owner_(owner) {
+  std::copy(path.begin(), path.end(), path_.get());
+}
+
 Transfer LogFile::blocked(int error) {
   error_ = error;
   return Transfer::blocked;
 }
 
 bool LogFile::open_now() {
-  Fd opened = open_log(path_, owner_);
+  Fd opened = open_log(std::string(path()), owner_);
   struct stat status {};
   if (!opened || fstat(opened.get(), &status) != 0) {
     error_ = errno;
@@ -32,14 +37,14 @@ bool LogFile::open_now() {
 }
 
 bool LogFile::was_replaced() const {
-  if (path_.compare(0, 5, "/dev/") == 0) return false;  // Our own standard output: no such name.
+  if (path().substr(0, 5) == "/dev/") return false;  // Our own standard output: no such name.
   struct stat ours {};
   struct stat named {};
-  return fstat(fd_.get(), &ours) != 0 || lstat(path_.c_str(), &named) != 0 ||
+  return fstat(fd_.get(), &ours) != 0 || lstat(path_.get(), &named) != 0 ||
          named.st_dev != ours.st_dev || named.st_ino != ours.st_ino;
 }
 
-bool LogFile::prepare() {
+bool LogFile::prepare(off_t& end) {
   const bool open_it = !fd_ || !fresh_ || (regular_ && was_replaced());
   struct stat status {};
   if (open_it && !open_now()) {
@@ -55,21 +60,22 @@ bool LogFile::prepare() {
     error_ = errno;
     return false;
   }
-  end_ = status.st_size;
+  end = status.st_size;
   return true;
 }
 
 Transfer LogFile::take(int fifo, std::size_t budget, Scratch& scratch) {
-  if (!prepare()) return Transfer::blocked;
-  return way_ == Way::splice ? splice_from(fifo, budget) : copy_from(fifo, budget, scratch);
+  off_t end = 0;
+  if (!prepare(end)) return Transfer::blocked;
+  return way_ == Way::splice ? splice_from(fifo, budget, end) : copy_from(fifo, budget, scratch);
 }
 
-Transfer LogFile::splice_from(int fifo, std::size_t budget) {
+Transfer LogFile::splice_from(int fifo, std::size_t budget, off_t end) {
   // One call takes the bytes out of the pipe and puts them into the file: killed at any point, no
   // byte is lost or doubled. The position is given each time because splice refuses O_APPEND.
   while (budget > 0) {
     const ssize_t moved =
-        splice(fifo, nullptr, fd_.get(), &end_, budget, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+        splice(fifo, nullptr, fd_.get(), &end, budget, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     if (moved > 0) {
       budget -= static_cast<std::size_t>(moved);
     } else if (moved == 0) {

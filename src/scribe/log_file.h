@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/fd.h"
 
@@ -42,9 +44,9 @@ enum class Transfer : std::uint8_t {
 /// One log target, shared by every FIFO that names the same path.
 class LogFile {
  public:
-  LogFile(std::string path, LogOwner owner) : path_(std::move(path)), owner_(owner) {}
+  LogFile(std::string_view path, LogOwner owner);
 
-  const std::string& path() const { return path_; }
+  std::string_view path() const { return path_.get(); }
   const LogOwner& owner() const { return owner_; }
   /// errno of the last Transfer::blocked.
   int error() const { return error_; }
@@ -61,15 +63,15 @@ class LogFile {
   /// How bytes get to the target.
   enum class Way : std::uint8_t { splice, copy };
 
-  bool prepare();
+  bool prepare(off_t& end);
   bool was_replaced() const;
   bool open_now();
   Transfer blocked(int error);
-  Transfer splice_from(int fifo, std::size_t budget);
+  Transfer splice_from(int fifo, std::size_t budget, off_t end);
   Transfer copy_from(int fifo, std::size_t budget, Scratch& scratch);
   bool writable_now() const;
 
-  std::string path_;
+  std::unique_ptr<char[]> path_;  ///< There may be thousands; a string would be 24 bytes more.
   LogOwner owner_;
   Fd fd_;
   int error_ = 0;
@@ -77,7 +79,6 @@ class LogFile {
   bool regular_ = false;
   bool socket_ = false;
   bool fresh_ = false;  ///< False: to be opened (again).
-  off_t end_ = 0;
 };
 
 }  // namespace supv::scribe

@@ -23,6 +23,8 @@ constexpr std::uint64_t kChannelTag = kLastId + 1;
 constexpr std::uint64_t kSignalTag = kLastId + 2;
 /// One FIFO's share of a turn, so that a flood in one does not hold up the others.
 constexpr std::size_t kTurn = std::size_t{1} << 20;
+/// The unit of ticks(): 32 bits of them last 13 years.
+constexpr std::chrono::milliseconds kTick{100};
 /// Four times the default: rides out the gap between a scribe and its successor, and costs 2.5 KB
 /// of kernel memory per FIFO (1 MiB would cost 10 KB); its pages exist only while they are filled.
 constexpr int kPipeSize = 256 * 1024;
@@ -258,11 +260,11 @@ void Scribe::retry() {
 
 void Scribe::report(Stream& stream) {
   if (!stream.unreported) return;
-  const Clock::time_point now = Clock::now();
+  const std::uint32_t now = ticks();
   if (stream.report_at <= now && tell(stream.id, stream.error, stream.lost)) {
     stream.lost = 0;
     stream.unreported = false;
-    stream.report_at = now + paces_.report;
+    stream.report_at = now + static_cast<std::uint32_t>(paces_.report / kTick);
   } else {
     troubled_ = true;
   }
@@ -272,6 +274,10 @@ bool Scribe::tell(std::uint64_t id, int error, std::uint64_t bytes) {
   if (!channel_) return false;
   const Lost lost{Kind::lost, error, id, bytes};
   return send(channel_.get(), &lost, sizeof lost, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+std::uint32_t Scribe::ticks() const {
+  return static_cast<std::uint32_t>((Clock::now() - born_) / kTick);
 }
 
 bool Scribe::finished() const {

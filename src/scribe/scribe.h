@@ -34,9 +34,9 @@ class Scribe {
   struct Stream {
     std::uint64_t id = 0;
     std::uint64_t lost = 0;  ///< Bytes not yet reported.
-    Clock::time_point report_at{};
     Fd fifo;
-    std::uint32_t log = 0;  ///< Index in logs_.
+    std::uint32_t log = 0;        ///< Index in logs_.
+    std::uint32_t report_at = 0;  ///< Next report, in ticks().
     std::int16_t error = 0;
     bool blocked = false;
     bool unreported = false;
@@ -58,6 +58,7 @@ class Scribe {
   void retry();
   void report(Stream& stream);
   bool tell(std::uint64_t id, int error, std::uint64_t bytes);
+  std::uint32_t ticks() const;  ///< Since this scribe began.
   int timeout() const;
   bool finished() const;
   void turn();
@@ -71,6 +72,7 @@ class Scribe {
   std::vector<std::uint64_t> busy_;  ///< Ids whose last drain used up its budget.
   std::optional<Takeover> sole_;
   Scratch scratch_;
+  Clock::time_point born_ = Clock::now();
   Clock::time_point retry_at_{};
   std::optional<Clock::time_point> alone_since_;
   bool troubled_ = false;  ///< Some stream is blocked or has something to report.
