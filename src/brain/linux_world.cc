@@ -56,9 +56,7 @@ void LinuxWorld::refresh_now() {
   now_.wall_ms = nanoseconds(CLOCK_REALTIME) / 1'000'000;
 }
 
-Time LinuxWorld::clock() {
-  return Time(std::chrono::nanoseconds(nanoseconds(CLOCK_MONOTONIC)));
-}
+Time LinuxWorld::clock() { return Time(std::chrono::nanoseconds(nanoseconds(CLOCK_MONOTONIC))); }
 
 std::optional<Time> LinuxWorld::deadline() const {
   std::optional<Time> first = earlier(roles_.deadline(), init_.deadline());

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/run_ids.h"
 #include "keeper/plan.h"
 
 namespace supv {
@@ -25,10 +26,9 @@ constexpr milliseconds kLongestDelay{5000};
 constexpr std::chrono::seconds kSettled{10};
 constexpr std::uint32_t kPatienceMs = 5000;
 
-/// One slot for each, from the top down, where the core never chooses.
-constexpr std::uint32_t slot_for(Roles::Name name) {
-  return wire::kMaxSlots - 1 - static_cast<std::uint32_t>(name);
-}
+/// One slot for each, where the core never chooses.
+constexpr std::uint32_t slot_for(Roles::Name name) { return 1 + static_cast<std::uint32_t>(name); }
+static_assert(Roles::kCount < RunIds::kFirst);
 
 constexpr std::array<Roles::Name, Roles::kCount> kAll = {Roles::Name::scribe, Roles::Name::courier,
                                                          Roles::Name::dev};

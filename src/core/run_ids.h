@@ -14,7 +14,9 @@ namespace supv {
 /// the keeper, the generation is higher than any seen before.
 class RunIds {
  public:
-  /// Slots above belong to supvd's own roles.
+  /// Slots below belong to supvd's own processes (0 is the brain's). The lowest ones: what the
+  /// keeper looks through ends with the highest slot in use.
+  static constexpr std::uint32_t kFirst = 8;
   static constexpr std::uint32_t kSlots = 16000;
 
   /// A run that exists already.
@@ -58,7 +60,7 @@ class RunIds {
 
  private:
   std::uint64_t generation_ = 0;
-  std::uint32_t hint_ = 1;
+  std::uint32_t hint_ = kFirst;
   std::set<std::uint32_t> used_{0};
   std::map<RunId, std::uint32_t> owner_;
 };
