@@ -201,8 +201,7 @@ int run_keeper(KeeperOptions options) try {
   settings.listener = options.listener.get();
   settings.brain_plan = options.brain_plan.get();
   // Guests and roles need room beside the watches.
-  settings.slots = std::clamp<std::uint32_t>(options.max_watches, 1, wire::kMaxSlots) * 2 + 64;
-  settings.slots = std::min(settings.slots, wire::kMaxSlots);
+  settings.slots = wire::kMaxSlots;  // what is not used costs nothing; roles sit at the top
   settings.files = raise_files(options.state);
   LinuxKernel kernel(settings);
   Rebirth::restore(options.state, kernel, settings.slots);
