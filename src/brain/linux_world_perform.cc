@@ -56,11 +56,12 @@ void LinuxWorld::act(const fx::Note& note) {
   if (control_) control_->publish(note.watch, line);
   const LogLevel level = note.kind == NoteKind::warning ? LogLevel::warn : LogLevel::info;
   const std::string who = note.watch.empty() ? "supvd" : note.watch;
-  if (note.from.empty() || note.from == note.to) {
-    log_.write(level, fmt::format("{}: {}", who, note.reason));
-  } else {
-    log_.write(level, fmt::format("{}: {} -> {}: {}", who, note.from, note.to, note.reason));
+  std::string text = who;
+  if (!note.from.empty() && note.from != note.to) {
+    text += fmt::format(": {} -> {}", note.from, note.to);
   }
+  if (!note.reason.empty()) text += fmt::format(": {}", note.reason);
+  log_.write(level, text);
 }
 
 void LinuxWorld::act(const fx::Load& load) {

@@ -239,9 +239,8 @@ void Runs::hear(const wire::News& news) {
           ev::Launched{run, news.pid, moment(news.started_monotonic_ns, news.started_wall_ms)});
     case wire::Kind::start_failed:
       settle(run);
-      return ears_.say(ev::StartFailed{
-          run, wire::step_name(news.step), news.error,
-          fmt::format("{}: {}", wire::step_name(news.step), std::strerror(news.error))});
+      return ears_.say(
+          ev::StartFailed{run, wire::step_name(news.step), news.error, std::strerror(news.error)});
     case wire::Kind::exited:
       if (found != facts_.end()) found->second.pid = 0;
       return ears_.say(ev::Exited{run, status, news.left});

@@ -393,7 +393,9 @@ TEST_CASE("news becomes events, and pids are known as long as they are true") {
   news.step = wire::Step::exec;
   news.error = ENOENT;
   bench.runs->hear(news);
-  CHECK(std::get<ev::StartFailed>(bench.heard.at(4)).text == "exec: No such file or directory");
+  const auto& failed = std::get<ev::StartFailed>(bench.heard.at(4));
+  CHECK(failed.step == "exec");
+  CHECK(failed.text == "No such file or directory");
 }
 
 TEST_CASE("a pid file that names nobody is answered at once, else the keeper is asked") {
