@@ -116,9 +116,9 @@ void Orders::judge(Goal& goal, const Request& request, const Watch* watch, Time)
       return;
     case Request::Verb::wait:
       if (request.until == "launched") {
-        if (watch->launched_once())
-          settle(!at_end && watch->failure().empty(),
-                 watch->failure().empty() ? watch->shown_state() : watch->failure());
+        const bool good =
+            watch->failure().empty() || state == State::starting || state == State::up;
+        if (watch->launched_once()) settle(good, good ? watch->shown_state() : watch->failure());
       } else if (request.until == "stopped" || request.until == "gone") {
         const bool gone = watch->at_rest() && (request.until == "gone" || state == State::stopped ||
                                                state == State::exited || state == State::failed);

@@ -157,7 +157,8 @@ WatchReport Watch::report(Moment now) const {
   report.file = spec_->file;
   report.log = spec_->process.log;
   report.err_log = spec_->process.err_log;
-  if (!failure_.empty() && state_ != State::up) report.warnings.push_back(failure_);
+  if (!failure_.empty() && state_ != State::up && state_ != State::starting)
+    report.warnings.push_back(failure_);
   if (reload_failed_) report.warnings.push_back("the last reload failed");
   if (state_ == State::up && !spec_->process.pid_file.empty()) {
     const std::string& file = spec_->process.pid_file;

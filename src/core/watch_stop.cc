@@ -61,11 +61,11 @@ void Watch::ladder(Step& step) {
 }
 
 void Watch::on_start_failed(Step& step, const ev::StartFailed& news) {
-  const std::string how =
-      news.text.empty()
-          ? fmt::format("{}: {}", news.step, std::generic_category().message(news.error))
-      : news.step.empty() ? news.text
-                          : fmt::format("{}: {}", news.step, news.text);
+  const std::string what =
+      news.text.empty() ? std::generic_category().message(news.error) : news.text;
+  std::string how = news.step.empty() ? what : fmt::format("{}: {}", news.step, what);
+  if (news.run == run_ && news.step == "exec")
+    how = fmt::format("exec {}: {}", spec_->process.start.argv.front(), what);
   bury(step, news.run);
   if (news.run == errand_run_) return errand_ended(step, false, how);
   if (std::erase_if(loose_, [&](const auto& loose) { return loose.first == news.run; }) > 0) return;
