@@ -36,6 +36,11 @@ std::string last_exit_text(const LastExit& last) {
 std::string last_text(const WatchReport& watch, std::int64_t now) {
   std::string text;
   const auto add = [&text](const std::string& part) { text += (text.empty() ? "" : "; ") + part; };
+  // The same reason often stands in several places; once is enough here.
+  const auto because = [&text](const std::string& reason) {
+    const std::string shown = printable(reason);
+    return shown.empty() || text.find(shown) != std::string::npos ? "" : ": " + shown;
+  };
   if (watch.hold) {
     add(fmt::format(
         "held by {}{}{}", printable(watch.hold->by),
@@ -51,10 +56,11 @@ std::string last_text(const WatchReport& watch, std::int64_t now) {
     const PendingReport& pending = *watch.pending;
     add(fmt::format("{} {} (waits for {}){}", printable(pending.action),
                     pending.until_wall_ms ? ahead(*pending.until_wall_ms, now) : "later",
-                    printable(pending.waiting_for),
-                    pending.reason.empty() ? "" : ": " + printable(pending.reason)));
+                    printable(pending.waiting_for), because(pending.reason)));
   }
-  for (const std::string& warning : watch.warnings) add("! " + printable(warning));
+  for (const std::string& warning : watch.warnings) {
+    if (!because(warning).empty()) add("! " + printable(warning));
+  }
   if (text.empty() && watch.last_change) {
     const LastChange& change = *watch.last_change;
     add(fmt::format("{} {} by {}{}", printable(change.action), age(change.wall_ms, now),

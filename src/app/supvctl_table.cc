@@ -128,11 +128,13 @@ std::string brief_duration(double seconds) {
   const auto whole = static_cast<std::int64_t>(std::max(0.0, seconds));
   const std::int64_t minutes = whole / 60;
   const std::int64_t hours = minutes / 60;
+  const auto two = [](std::int64_t big, char unit, std::int64_t small, char small_unit) {
+    return fmt::format("{}{}{}", big, unit,
+                       small == 0 ? "" : fmt::format("{}{}", small, small_unit));
+  };
   if (whole < 60) return fmt::format("{}s", whole);
-  if (minutes < 60)
-    return fmt::format("{}m{}", minutes, minutes < 10 ? fmt::format("{}s", whole % 60) : "");
-  if (hours < 24) return fmt::format("{}h{}m", hours, minutes % 60);
-  return fmt::format("{}d{}h", hours / 24, hours % 24);
+  if (minutes < 60) return two(minutes, 'm', minutes < 10 ? whole % 60 : 0, 's');
+  return hours < 24 ? two(hours, 'h', minutes % 60, 'm') : two(hours / 24, 'd', hours % 24, 'h');
 }
 
 std::string age(std::int64_t wall_ms, std::int64_t now_ms) {
