@@ -257,6 +257,9 @@ int CgroupTrees::make(Life& life) {
   life.tree = current_ * 2 + ((life.flags & wire::kLeaveTree) != 0 ? 1 : 0);
   const Path path = path_of(life);
   if (::mkdir(path.text, 0755) == 0) return 0;
+  // Somebody tidied up: the instance's directory was empty.
+  if (errno == ENOENT && ::mkdir(bases_[current_ - 1].c_str(), 0755) == 0)
+    return ::mkdir(path.text, 0755) == 0 ? 0 : errno;
   if (errno != EEXIST) return errno;
   // Left over and empty: a fresh one, since what was ever killed may kill what is born in it.
   remove_path(path.text);
