@@ -93,12 +93,15 @@ bool Control::accept_one() {
 bool Control::answer_without_room() {
   reserve_.reset();
   bool told = false;
+  int error = 0;
   if (const Fd fd{::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)}) {
     turn_away(fd);
     told = true;
+  } else {
+    error = errno;  // EAGAIN: the kernel says EMFILE before it looks whether anybody waits.
   }
   reserve_ = open_reserve();
-  if (!told) go_deaf();
+  if (!told && error != EAGAIN) go_deaf();
   return told;
 }
 
@@ -358,6 +361,11 @@ void Control::tick() {
     if (waits && client->connection.backlog() == 0) continue;
     if (client->active + limits_.idle <= now) drop(*client);
   }
+}
+
+bool Control::flushed() const {
+  return std::all_of(clients_.begin(), clients_.end(),
+                     [](const auto& client) { return client.second->connection.backlog() == 0; });
 }
 
 }  // namespace supv

@@ -79,6 +79,8 @@ class Control {
   /// Hands a new history line to everyone who follows events of this watch.
   void publish(std::string_view watch, std::string_view history_text);
 
+  /// Whether every client has taken all that was sent to it.
+  bool flushed() const;
   /// Connected clients.
   std::size_t clients() const { return clients_.size(); }
   /// Clients that were told BUSY, or dropped for not reading, since the start.
