@@ -124,15 +124,12 @@ void Courier::reply(Ledger::Reply reply) {
 }
 
 bool Courier::flush() {
-  while (true) {
-    while (!waiting_.empty() && outbox_.pending() < kPackedAhead) {
-      waiting_bytes_ -= waiting_.front().done.body.size();
-      outbox_.push(Kind::done, courier::encode(waiting_.front().done));
-      waiting_.pop_front();
-    }
-    if (outbox_.flush(channel_.get()) == Link::closed) return false;
-    if (outbox_.pending() > 0 || waiting_.empty()) return true;
+  while (!waiting_.empty() && outbox_.pending() < kPackedAhead) {
+    waiting_bytes_ -= waiting_.front().done.body.size();
+    outbox_.push(Kind::done, courier::encode(waiting_.front().done));
+    waiting_.pop_front();
   }
+  return outbox_.flush(channel_.get()) == Link::open;
 }
 
 void Courier::sleep() {
@@ -144,7 +141,9 @@ void Courier::sleep() {
     if (due && (!wake || *due < *wake)) wake = due;
   }
   int timeout_ms = -1;
-  if (wake) {
+  if (outbox_.pending() == 0 && !waiting_.empty()) {
+    timeout_ms = 0;  // The socket takes more, but a new brain's Hello comes first.
+  } else if (wake) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*wake - Clock::now());
     timeout_ms = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 3600'000));
   }

@@ -131,10 +131,10 @@ Done Transfer::finish(CURLcode result) {
 }
 
 Done Transfer::give_up() {
-  curl_off_t connected_us = 0;
-  curl_.easy_getinfo(easy_, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+  long sent = 0;
+  curl_.easy_getinfo(easy_, CURLINFO_REQUEST_SIZE, &sent);
   const std::string within = " within " + format_duration(Duration(request_.deadline_ms));
-  return failed((connected_us > 0 ? "no complete answer" : "no connection") + within);
+  return failed((sent > 0 ? "no complete answer" : "no connection") + within);
 }
 
 Done Transfer::failed(std::string error) const {

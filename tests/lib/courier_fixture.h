@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <mutex>
@@ -37,21 +38,35 @@ inline bool eventually(const std::function<bool()>& condition, double seconds = 
   return true;
 }
 
+/// The test program started anew as a courier. A fork alone would copy the locks that the threads
+/// of a test hold at that moment.
+inline const bool kNotACourier = [] {
+  if (std::getenv("SUPV_TEST_COURIER") != nullptr) ::_exit(run_courier(3));
+  return true;
+}();
+
 /// A real courier process and the socket that leads to it, kept as the keeper keeps it.
 class CourierProcess {
  public:
-  /// `prepare` runs in the new process before the courier does.
-  explicit CourierProcess(const std::function<void()>& prepare = [] {}) {
+  /// `environment` is added to its environment, NAME=VALUE each.
+  explicit CourierProcess(std::vector<std::string> environment = {}) {
     int ends[2];
     check_sys(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
     brain_end_.reset(ends[0]);
     Fd courier_end(ends[1]);
+    environment.push_back("SUPV_TEST_COURIER=1");
+    std::vector<char*> variables;
+    for (std::string& variable : environment) variables.push_back(variable.data());
+    for (char** at = environ; *at != nullptr; ++at) variables.push_back(*at);
+    variables.push_back(nullptr);
+    char name[] = "courier";
+    char* const argv[] = {name, nullptr};
     pid_ = check_sys(::fork(), "fork");
     if (pid_ != 0) return;
     ::dup2(courier_end.get(), 3);
     ::close_range(4, ~0U, 0);
-    prepare();
-    ::_exit(run_courier(3));
+    ::execve("/proc/self/exe", argv, variables.data());
+    ::_exit(127);
   }
   ~CourierProcess() {
     if (pid_ < 0) return;

@@ -116,6 +116,18 @@ inline std::vector<int> free_ports(int count) {
   return ports;
 }
 
+/// The test program started anew as the trial KV: fork alone would copy the locks that the
+/// threads of a test hold at that moment.
+inline const bool kNotADevKv = [] {
+  const char* directory = std::getenv("SUPV_TEST_DEV_KV");
+  if (directory == nullptr) return true;
+  DevKvOptions options;
+  options.directory = directory;
+  options.port = static_cast<std::uint16_t>(std::atoi(std::getenv("SUPV_TEST_DEV_KV_PORT")));
+  options.report_fd = 3;
+  ::_exit(run_dev_kv(options));
+}();
+
 /// The trial KV as a process of its own.
 class DevKv {
  public:
@@ -125,16 +137,18 @@ class DevKv {
     Fd read_end(ends[0]);
     Fd write_end(ends[1]);
     if (first_port == 0) first_port = free_ports(1)[0];
+    std::string variables[] = {"SUPV_TEST_DEV_KV=" + directory,
+                               "SUPV_TEST_DEV_KV_PORT=" + std::to_string(first_port)};
+    char name[] = "dev-kv";
+    char* const argv[] = {name, nullptr};
+    char* const environment[] = {variables[0].data(), variables[1].data(), nullptr};
     pid_ = check_sys(::fork(), "fork");
     if (pid_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       ::dup2(write_end.get(), 3);
       ::close_range(4, ~0U, 0);
-      DevKvOptions options;
-      options.directory = directory;
-      options.port = static_cast<std::uint16_t>(first_port);
-      options.report_fd = 3;
-      ::_exit(run_dev_kv(options));
+      ::execve("/proc/self/exe", argv, environment);
+      ::_exit(127);
     }
     write_end.reset();
     char text[16] = {};

@@ -243,10 +243,7 @@ TEST_CASE("http_proxy in the environment changes nothing") {
   ScriptedServer proxy(always(answer("502 Bad Gateway", "", "")));
   ScriptedServer server(always(answer("200 OK", "", "direct")));
   const std::string url = proxy.url("");
-  const CourierProcess courier([&] {
-    for (const char* name : {"http_proxy", "all_proxy", "ALL_PROXY"})
-      ::setenv(name, url.c_str(), 1);
-  });
+  const CourierProcess courier({"http_proxy=" + url, "all_proxy=" + url, "ALL_PROXY=" + url});
   CourierChannel channel = courier.connect();
   REQUIRE(channel.send(get(1, server.url("/"))));
   CHECK(next(channel).body == "direct");

@@ -131,7 +131,7 @@ TEST_CASE("every descriptor is closed on exec") {
     if (std::stoi(entry.path().filename().string()) <= 2) continue;
     const std::string text = read_file(entry.path().string());
     const auto at = text.find("flags:\t");
-    REQUIRE(at != std::string::npos);
+    if (at == std::string::npos) continue;  // Closed in the meantime.
     CAPTURE(text);
     CHECK((std::stoul(text.substr(at + 7), nullptr, 8) & 02000000UL) != 0);
     ++seen;
