@@ -86,7 +86,8 @@ std::uint64_t Usage::pss_of(int pid, const Process& process) {
   const auto [found, fresh] = pss_.try_emplace(pid, process.rss);
   if (!fresh || process.rss == 0) return found->second;
   const std::string path = proc_ + "/" + std::to_string(pid) + "/smaps_rollup";
-  if (const auto pss = procfs::parse_pss(procfs::read_file(path).value_or(""))) found->second = *pss;
+  if (const auto pss = procfs::parse_pss(procfs::read_file(path).value_or("")))
+    found->second = *pss;
   return found->second;
 }
 
