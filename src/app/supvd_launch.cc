@@ -40,6 +40,7 @@ void leave_terminal(const Settings& settings) {
     signal(SIGPIPE, SIG_DFL);
     code = become_keeper(settings, std::move(instance), launched);
   } catch (const std::exception& error) {
+    leave_instance(settings);  // Nothing has been started; the socket would only mislead.
     const std::string text = std::string("E") + error.what();
     [[maybe_unused]] const ssize_t told = write(launched.get(), text.data(), text.size());
   }
@@ -114,7 +115,7 @@ int await(const Settings& settings, pid_t daemon) {
   if (!settings.wait_ready) return 0;
   const std::vector<std::string> names = wanted_up(client);
   if (!names.empty()) {
-    reply = client.ask(wait_call("ready", names));
+    reply = client.ask(wait_call("settled", names));
     fine = name_failures(reply) && reply.code == 0 && fine;
     if (!reply.answer) fmt::print(stderr, "supvd: {}\n", reply.text);
   }

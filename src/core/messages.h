@@ -97,7 +97,9 @@ struct Request {
   std::vector<std::string> files;  ///< `-f FILE`, load, plan.
   bool all = false;
   int signal = 0;
-  std::string until;    ///< wait: up | ready | stopped | gone
+  /// wait: up | ready | stopped | gone; and for supvd's own start: launched (its first start has
+  /// been tried) | settled (up, or the first tries have failed).
+  std::string until;
   Duration hold_for{0}; ///< hold: 0 for ever
   std::string reason;
   std::string by;  ///< The peer's user name.

@@ -125,6 +125,8 @@ void Orders::judge(Goal& goal, const Request& request, const Watch* watch, Time)
         if (gone) settle(true, watch->shown_state());
       } else if (state == State::up) {
         settle(true, up_text(*watch));
+      } else if (request.until == "settled" && (at_end || state == State::exited)) {
+        settle(false, fmt::format("{}: {}", watch->shown_state(), watch->failure()));
       } else if (state == State::failed || state == State::stuck ||
                  (state == State::stopped && !watch->wanted())) {
         settle(false, fmt::format("{}{}{}", watch->shown_state(),

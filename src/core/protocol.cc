@@ -191,7 +191,7 @@ Complaint read_param(Param param, const Json& value, Call& call) {
     case kSignal:
       return read_signal(value, request.signal);
     case kUntil:
-      return read_word(value, {"up", "ready", "stopped", "gone", "launched"}, request.until);
+      return read_word(value, {"up", "ready", "stopped", "gone", "launched", "settled"}, request.until);
     case kHoldMs:
       return read_hold(value, request.hold_for);
     case kReason:

@@ -6,6 +6,22 @@
 #include "core/supervisor.h"
 
 namespace supv {
+namespace {
+
+/// The lines of the diagnostics that name a place; their excerpts do not fit into one line.
+std::string errors_of(const std::string& diagnostics) {
+  std::string errors;
+  std::size_t at = 0;
+  while (at < diagnostics.size() && errors.size() < 400) {
+    const std::size_t end = std::min(diagnostics.find('\n', at), diagnostics.size());
+    const std::string line = diagnostics.substr(at, end - at);
+    if (line.find(": error: ") != std::string::npos) errors += (errors.empty() ? "" : "; ") + line;
+    at = end + 1;
+  }
+  return errors;
+}
+
+}  // namespace
 
 void Supervisor::ask_load(Step& step, const Request& request) {
   const std::uint64_t ticket = next_ticket_++;
@@ -56,8 +72,9 @@ void Supervisor::on(Step& step, const ev::Rejected& event) {
   const auto load = loads_.find(event.ticket);
   if (load == loads_.end()) return;
   loads_.erase(load);
-  step.emit(fx::Note{"", NoteKind::warning, "", "", "load", "load",
-                     "the new configuration was refused; nothing changed", 0});
+  step.emit(fx::Note{
+      "", NoteKind::warning, "", "", "load", "load",
+      "the new configuration was refused; nothing changed: " + errors_of(event.diagnostics), 0});
   if (!orders_.resume(event.ticket)) return;
   orders_.answer(step, {code::kInvalid, event.diagnostics, {}, {}, {}, 0, ""});
 }
