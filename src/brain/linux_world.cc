@@ -1,5 +1,6 @@
 #include "brain/linux_world.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -94,6 +95,8 @@ std::vector<Event> LinuxWorld::wait(std::optional<Time> wake) {
     if (!said_ready_ && booted_ && inbox_.empty() && runs_.launching() == 0) {
       said_ready_ = true;
       init_.ready();
+      // Nothing will be as large again as the configuration and the start of everything.
+      ::malloc_trim(0);
     }
     turn(wake);
     if (wake && *wake <= now_.time) say(ev::Tick{});
@@ -149,10 +152,10 @@ void LinuxWorld::close_down() {
   const fx::Finish finish = finish_.value_or(fx::Finish{});
   init_.stopping();
   roles_.finish();
-  // Clients get what is queued for them; most leave by themselves once they have it.
+  // Clients get what is queued for them, but nobody is waited for who does not read.
   const Time limit = now_.time + seconds(2);
   const auto busy = [this] {
-    return !roles_.finished() || (control_ && control_->clients() > 0) || keeper_.wants_write();
+    return !roles_.finished() || (control_ && !control_->flushed()) || keeper_.wants_write();
   };
   while (busy() && now_.time < limit) {
     inbox_.clear();
