@@ -61,7 +61,7 @@ std::string last_text(const WatchReport& watch, std::int64_t now) {
   for (const std::string& warning : watch.warnings) {
     if (!because(warning).empty()) add("! " + printable(warning));
   }
-  if (text.empty() && watch.last_change) {
+  if (text.empty() && watch.last_change && !watch.last_change->action.empty()) {
     const LastChange& change = *watch.last_change;
     add(fmt::format("{} {} by {}{}", printable(change.action), age(change.wall_ms, now),
                     printable(change.by),

@@ -34,7 +34,7 @@ std::string headline(const WatchReport& watch, const View& view) {
 
 std::string last_parts(const WatchReport& watch, const View& view) {
   std::string text;
-  if (watch.last_change) {
+  if (watch.last_change && !watch.last_change->action.empty()) {
     const LastChange& change = *watch.last_change;
     text +=
         field("last change", fmt::format("{} ({}): {} by {}{}", format_time(change.wall_ms),

@@ -54,7 +54,12 @@ int start(Settings settings) {
   }
   Instance instance = claim_instance(settings, socket_mode(loaded.config.daemon));
   if (!settings.foreground) return launch(settings, std::move(instance));
-  return become_keeper(settings, std::move(instance), {});
+  try {
+    return become_keeper(settings, std::move(instance), {});
+  } catch (const std::exception&) {
+    leave_instance(settings);  // Nothing has been started; the socket would only mislead.
+    throw;
+  }
 }
 
 int supvd_main(int argc, char** argv) {
