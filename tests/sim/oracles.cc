@@ -1,0 +1,255 @@
+#include "tests/sim/oracles.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace supv::sim {
+namespace {
+
+constexpr std::uint32_t kRespawn = static_cast<std::uint32_t>(After::respawn);
+
+wire::Run tree_of(const Process& process) {
+  return process.plan.host != 0 ? process.plan.host : process.plan.run;
+}
+
+}  // namespace
+
+Oracles::Oracles(Sim& sim, Computer& computer, FakeConsul& consul)
+    : sim_(sim), computer_(computer), consul_(consul) {}
+
+void Oracles::violated(const std::string& promise, const std::string& what) const {
+  throw Violated(fmt::format("{}: {}", promise, what));
+}
+
+const WatchSpec* Oracles::spec_of(const std::string& watch) const {
+  for (const WatchSpec& spec : config_.watches)
+    if (spec.name == watch) return &spec;
+  return nullptr;
+}
+
+const Process* Oracles::main_of(wire::Run run) const {
+  for (const auto& [serial, process] : computer_.processes())
+    if (process.plan.run == run && process.leader && process.alive()) return &process;
+  return nullptr;
+}
+
+bool Oracles::gone(const std::string& watch) const {
+  return std::none_of(
+      computer_.processes().begin(), computer_.processes().end(), [&](const auto& item) {
+        const Process& process = item.second;
+        return process.plan.watch == watch && process.plan.purpose == Purpose::main &&
+               process.stage == Process::Stage::live && (process.plan.whole_tree || process.leader);
+      });
+}
+
+void Oracles::configured(const Config& config) {
+  for (const WatchSpec& spec : config_.watches)
+    if (std::none_of(config.watches.begin(), config.watches.end(),
+                     [&](const WatchSpec& other) { return other.name == spec.name; }))
+      books_.erase(spec.name);
+  config_ = config;
+  for (const WatchSpec& spec : config_.watches)
+    for (const ConditionSpec& condition : spec.conditions) {
+      if (!condition.kv) continue;
+      consul_.count_changes(condition.kv->path, condition.kv->prefix);
+      if (condition.action == Action::restart)
+        books_[spec.name].paths.insert({condition.kv->path, condition.kv->prefix});
+    }
+}
+
+// --- what the computer sees ----------------------------------------------------------------------
+
+void Oracles::executed(const Process& process) {
+  if (process.brain()) return;
+  const std::optional<Record>& record = computer_.records[wire::slot_of(process.plan.run)];
+  if (!record || record->life.run != process.plan.run || record->life.pid != process.pid ||
+      record->phase < wire::Phase::launching)
+    violated("5: no program runs that no record names", show(process));
+  if (process.plan.purpose != Purpose::main) return;
+  for (const auto& [serial, other] : computer_.processes()) {
+    if (other.plan.watch != process.plan.watch || other.plan.purpose != Purpose::main) continue;
+    if (other.tag == process.tag || other.stage != Process::Stage::live) continue;
+    if (!other.plan.whole_tree && !other.leader) continue;
+    violated("1: never two", fmt::format("{} beside {}", show(process), show(other)));
+  }
+  const WatchSpec* spec = spec_of(process.plan.watch);
+  if (spec == nullptr) return;
+  for (const ConditionSpec& condition : spec->conditions)
+    if (condition.kv)
+      born_under_[static_cast<RunId>(process.plan.run)][condition_key(condition)] = {
+          consul_.content(condition.kv->path, condition.kv->prefix),
+          consul_.changes(condition.kv->path, condition.kv->prefix)};
+}
+
+void Oracles::ended(const Process& process) {
+  if (process.leader) ends_[static_cast<RunId>(process.plan.run)].push_back(process.status);
+}
+
+void Oracles::signalled(const Process& process, int signal) {
+  if (process.brain() || process.stage != Process::Stage::live) return;
+  if (process.stranger())
+    violated("9: no stranger is signalled", fmt::format("{} got {}", show(process), signal));
+  const auto asked = [&](wire::Run run) { return stops_.contains(static_cast<RunId>(run)); };
+  if (ending_ || asked(process.plan.run) || asked(tree_of(process))) return;
+  const Process* main = main_of(process.plan.run);
+  if (main == nullptr || main_of(tree_of(process)) == nullptr) return;  // a leftover
+  violated("5: nothing is stopped that nobody decided to stop",
+           fmt::format("{} got {}", show(process), signal));
+}
+
+// --- what happens to supvd -----------------------------------------------------------------------
+
+void Oracles::supvd_lost(bool brain_only) {
+  known_.clear();
+  asked_paths_.clear();
+  for (auto& [watch, book] : books_) book.streak = 0;
+  if (brain_only) return;
+  for (const auto& [serial, process] : computer_.processes())
+    if (process.plan.run != 0) adopted_.insert(static_cast<RunId>(process.plan.run));
+}
+
+void Oracles::rebooted() {
+  for (const auto& [run, watch] : watch_of_) adopted_.insert(run);
+}
+
+// --- what the core is told, and does
+// ---------------------------------------------------------------
+
+void Oracles::told_status(RunId run, const ExitStatus& status) {
+  if (!watch_of_.contains(run)) return;
+  if (status.how == ExitStatus::How::unknown) {
+    if (!adopted_.contains(run))
+      violated("5: the death of a brain loses no exit status",
+               fmt::format("{:x} is said to have ended unknown", static_cast<std::uint64_t>(run)));
+    return;
+  }
+  const int how = status.how == ExitStatus::How::code ? 1 : 2;
+  for (const wire::Status& seen : ends_[run])
+    if (seen.how == how && seen.value == status.value) return;
+  violated("5: an exit status that could not be seen is unknown",
+           fmt::format("{:x} is said to have ended with {} {}", static_cast<std::uint64_t>(run),
+                       how == 1 ? "exit" : "signal", status.value));
+}
+
+void Oracles::told(const Event& event) {
+  if (const auto* launched = std::get_if<ev::Launched>(&event)) {
+    launched_.try_emplace(launched->run, launched->started.time);
+  } else if (const auto* exited = std::get_if<ev::Exited>(&event)) {
+    told_status(exited->run, exited->status);
+  } else if (const auto* gone = std::get_if<ev::Gone>(&event)) {
+    told_status(gone->run, gone->status);
+    if (const auto watch = watch_of_.find(gone->run); watch != watch_of_.end())
+      books_[watch->second].ended = sim_.agenda.now();
+  } else if (const auto* failed = std::get_if<ev::StartFailed>(&event)) {
+    if (const auto watch = watch_of_.find(failed->run); watch != watch_of_.end())
+      books_[watch->second].ended = sim_.agenda.now();
+  } else if (const auto* done = std::get_if<ev::HttpDone>(&event)) {
+    const auto path = asked_paths_.find(done->tag);
+    if (path != asked_paths_.end() && done->reply.status == 200 && done->reply.index > 0 &&
+        done->reply.known_leader && consul_.sent(done->reply.body))
+      known_.insert(path->second);
+  }
+}
+
+void Oracles::performed(const Effect& effect) {
+  if (const auto* spawn = std::get_if<fx::Spawn>(&effect)) {
+    spawned(*spawn);
+  } else if (const auto* stop = std::get_if<fx::Stop>(&effect)) {
+    stopped(stop->run, stop->after);
+  } else if (const auto* signal = std::get_if<fx::Signal>(&effect)) {
+    stops_.insert(signal->run);
+  } else if (const auto* note = std::get_if<fx::Note>(&effect)) {
+    if (note->watch.empty() || note->kind != NoteKind::change || note->action.empty()) return;
+    if (note->to != "starting" && note->to != "restarting" && note->to != "stopping") return;
+    Book& book = books_[note->watch];
+    book.action = note->action;
+    book.by = note->by;
+    book.reason = note->reason;
+  } else if (const auto* http = std::get_if<fx::Http>(&effect)) {
+    const std::size_t mark = std::min(http->path_and_query.find('?'), http->path_and_query.size());
+    const bool prefix = http->path_and_query.find("recurse") != std::string::npos;
+    asked_paths_[http->tag] = {http->path_and_query.substr(7, mark - 7), prefix};
+  } else if (const auto* applied = std::get_if<fx::Applied>(&effect)) {
+    static_cast<void>(applied);
+  }
+}
+
+void Oracles::replaced(RunId run, const std::string& watch) {
+  Book& book = books_[watch];
+  if (book.by == "condition" && book.reason.starts_with("consul_kv")) {
+    book.kv_victims.insert(run);
+    std::uint64_t changes = 0;
+    for (const auto& [path, prefix] : book.paths) changes += consul_.changes(path, prefix);
+    if (book.kv_victims.size() > changes)
+      violated("3, 4: one restart for a change, none for silence",
+               fmt::format("{}: {} restarts by consul_kv after {} changes", watch,
+                           book.kv_victims.size(), changes));
+  }
+  if (book.by == "operator" && book.action == "restart") {
+    book.operator_victims.insert(run);
+    if (book.operator_victims.size() > book.operator_restarts)
+      violated("6: an action is carried out once",
+               fmt::format("{}: {} restarts for {} actions", watch, book.operator_victims.size(),
+                           book.operator_restarts));
+  }
+}
+
+void Oracles::stopped(RunId run, std::uint32_t after) {
+  const bool first = stops_.insert(run).second;
+  const auto watch = watch_of_.find(run);
+  if (first && after == kRespawn && watch != watch_of_.end()) replaced(run, watch->second);
+}
+
+void Oracles::spawned(const fx::Spawn& spawn) {
+  const std::optional<Memo> memo = decode_memo(spawn.memo);
+  if (!memo) violated("5: what is recorded can be read", spawn.watch);
+  if (memo->purpose == Purpose::restart && watch_of_.contains(spawn.host)) {
+    stops_.insert(spawn.host);
+    replaced(spawn.host, watch_of_.at(spawn.host));
+  }
+  if (memo->purpose == Purpose::stop) stops_.insert(spawn.host);
+  if (memo->purpose != Purpose::main) return;
+  if (!watch_of_.emplace(spawn.run, spawn.watch).second)
+    violated("1: a run's number is used once", spawn.watch);
+  const WatchSpec* spec = spec_of(spawn.watch);
+  if (spec == nullptr) violated("6: nothing is started that no file names", spawn.watch);
+  Book& book = books_[spawn.watch];
+  if (!book.unsure && (book.word == Word::down || book.word == Word::alone) && --book.in_flight < 0)
+    violated("5, 6: never a start against the operator's word",
+             fmt::format("{}: {} by {}: {}", spawn.watch, book.action, book.by, book.reason));
+  for (const ConditionSpec& condition : spec->conditions) {
+    if (!condition.kv || condition.action == Action::notify) continue;
+    if (!known_.contains({condition.kv->path, condition.kv->prefix})) continue;
+    const std::uint32_t key = condition_key(condition);
+    if (std::none_of(memo->baselines.begin(), memo->baselines.end(),
+                     [&](const Memo::Baseline& baseline) { return baseline.condition == key; }))
+      violated("3: a run begins under the value that is known",
+               fmt::format("{}: no baseline for {}", spawn.watch, condition.id));
+  }
+  judge_spacing(*spec, book);
+  book.spawned = sim_.agenda.now();
+}
+
+/// Failed starts and deaths in a row wait longer and longer.
+void Oracles::judge_spacing(const WatchSpec& spec, Book& book) {
+  const Time now = sim_.agenda.now();
+  const bool by_itself = book.by == "exit" || book.by == "watchdog";
+  const bool lived = book.ended && *book.ended - book.spawned >= spec.backoff.reset_after;
+  if (!by_itself || lived || !book.ended) {
+    book.streak = 0;
+  } else if (book.streak > 0) {
+    const double most = static_cast<double>(spec.backoff.max.count());
+    const double least = 0.79 * std::min(most, static_cast<double>(spec.backoff.initial.count()) *
+                                                   std::pow(spec.backoff.factor, book.streak - 1));
+    const double gap = std::chrono::duration<double, std::milli>(now - *book.ended).count();
+    if (gap < least)
+      violated("2: failing starts are spaced", fmt::format("{}: {} ms after failure {}, not {}",
+                                                           spec.name, gap, book.streak, least));
+  }
+  if (by_itself) ++book.streak;
+}
+
+}  // namespace supv::sim

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/supervisor.h"
+#include "tests/sim/computer.h"
+#include "tests/sim/fake_consul.h"
+
+namespace supv::sim {
+
+/// The host's secret for digests, in every history.
+inline constexpr HashKey kHashKey{1, 2};
+
+/// Watches a history and throws Violated when a promise is broken. It keeps its own books and
+/// trusts the core in nothing.
+class Oracles {
+ public:
+  /// What an operator wants of a watch, by what was answered.
+  enum class Word : std::uint8_t { none, up, down, alone };
+
+  Oracles(Sim& sim, Computer& computer, FakeConsul& consul);
+
+  // --- what the computer sees
+  void executed(const Process& process);
+  void ended(const Process& process);
+  void signalled(const Process& process, int signal);
+  // --- what happens to supvd
+  void supvd_is_to_end() { ending_ = true; }
+  void supvd_started() { ending_ = false; }
+  void supvd_lost(bool brain_only);
+  void rebooted();
+  // --- what the core is told, and does
+  void told(const Event& event);
+  void performed(const Effect& effect);
+  /// A turn of the core is over and everything it wanted has been done.
+  void turned(const Supervisor& supervisor);
+  void said_ready(RunId run) { ready_.insert(run); }
+  void configured(const Config& config);
+  void store_failed(const std::string& key) { unsaved_.insert(key); }
+  // --- the operator's word
+  void word(const std::string& watch, Word word, bool in_flight);
+  void word_unsure(const std::string& watch) { books_[watch].unsure = true; }
+  void action_started(const std::string& watch, const std::string& verb);
+  /// Nothing of the watch's trees is there.
+  bool gone(const std::string& watch) const;
+
+  /// The faults have ended long ago: everything must be as it should.
+  void end(const Supervisor& supervisor);
+
+ private:
+  struct Book {
+    Word word = Word::none;
+    bool unsure = false;
+    int in_flight = 0;                             ///< Starts that were decided before the word.
+    bool edited = false;                           ///< Its file said other things meanwhile.
+    std::string action, by, reason;                ///< Of its last transition.
+    std::set<std::pair<std::string, bool>> paths;  ///< What its restarting consul_kv ever watched.
+    RunId up = RunId::none;                        ///< The last run that was seen up.
+    std::set<RunId> kv_victims;
+    std::set<RunId> operator_victims;
+    std::uint64_t operator_restarts = 0;
+    std::uint64_t restarts = 0;
+    int streak = 0;             ///< Failed starts in a row.
+    std::optional<Time> ended;  ///< When the last run ended.
+    Time spawned{};
+  };
+  [[noreturn]] void violated(const std::string& promise, const std::string& what) const;
+  void spawned(const fx::Spawn& spawn);
+  void stopped(RunId run, std::uint32_t after);
+  void replaced(RunId run, const std::string& watch);
+  void told_status(RunId run, const ExitStatus& status);
+  void judge_spacing(const WatchSpec& spec, Book& book);
+  void judge_watch(const Watch& watch);
+  void judge_up(const Watch& watch);
+  void judge_end(const Watch& watch);
+  void judge_values(const Watch& watch);
+  Digest digest_of(const KvSpec& kv) const;
+  const WatchSpec* spec_of(const std::string& watch) const;
+  const Process* main_of(wire::Run run) const;
+
+  Sim& sim_;
+  Computer& computer_;
+  FakeConsul& consul_;
+  Config config_;
+  std::map<std::string, Book> books_;
+  std::map<RunId, std::string> watch_of_;
+  std::set<RunId> stops_;    ///< Runs that some brain has decided to end, or to signal.
+  std::set<RunId> ready_;    ///< Runs that have said so.
+  std::set<RunId> adopted_;  ///< Runs that some keeper lost sight of.
+  std::map<RunId, Time> launched_;
+  /// By condition key: the content at exec, and how often it had changed by then.
+  std::map<RunId, std::map<std::uint32_t, std::pair<std::string, std::uint64_t>>> born_under_;
+  std::map<RunId, std::vector<wire::Status>> ends_;
+  std::map<std::uint64_t, std::pair<std::string, bool>> asked_paths_;
+  std::set<std::pair<std::string, bool>> known_;  ///< Answered for in this brain's life.
+  std::uint64_t turns_ = 0;
+  std::set<std::string> unsaved_;
+  bool ending_ = false;
+};
+
+}  // namespace supv::sim
