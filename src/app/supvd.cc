@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,13 +47,17 @@ int check(const Settings& settings) {
 }
 
 int start(Settings settings) {
-  const Loaded loaded = read_configuration(settings);
+  Loaded loaded = read_configuration(settings);
   if (!loaded.ok) return kBadConfiguration;
-  if (!settings.log_given && !settings.foreground && !loaded.config.daemon.log.empty() &&
-      loaded.config.daemon.log.front() == '/') {
-    settings.log = loaded.config.daemon.log;
+  const DaemonSpec daemon = std::move(loaded.config.daemon);
+  // The keeper lives for years in this process, and has no use for a configuration.
+  loaded = {};
+  malloc_trim(0);
+  if (!settings.log_given && !settings.foreground && !daemon.log.empty() &&
+      daemon.log.front() == '/') {
+    settings.log = daemon.log;
   }
-  Instance instance = claim_instance(settings, socket_mode(loaded.config.daemon));
+  Instance instance = claim_instance(settings, socket_mode(daemon));
   if (!settings.foreground) return launch(settings, std::move(instance));
   try {
     return become_keeper(settings, std::move(instance), {});

@@ -8,8 +8,9 @@ namespace supv {
 
 void run(Supervisor& supervisor, World& world) {
   while (!supervisor.done())
-    for (const Event& event : world.wait(supervisor.wake()))
-      for (const Effect& effect : supervisor.step(world.now(), event)) world.perform(effect);
+    for (Event& event : world.wait(supervisor.wake()))
+      for (const Effect& effect : supervisor.step(world.now(), std::move(event)))
+        world.perform(effect);
 }
 
 std::optional<Time> Supervisor::wake() const {
@@ -23,10 +24,10 @@ std::optional<Time> Supervisor::wake() const {
   return first;
 }
 
-std::vector<Effect> Supervisor::step(Moment now, const Event& event) {
+std::vector<Effect> Supervisor::step(Moment now, Event event) {
   std::vector<Effect> effects;
   Step step{now, effects, ids_, random_};
-  std::visit([&](const auto& news) { on(step, news); }, event);
+  std::visit([&](auto& news) { on(step, news); }, event);
   for (const std::uint32_t number : roster_.due(now.time)) {
     roster_.at(number)->on_deadline(step);
     touch(number);

@@ -21,7 +21,7 @@ class Supervisor {
   /// When it wants to be woken even if nothing happens.
   std::optional<Time> wake() const;
   /// One turn. The effects are to be performed in order.
-  std::vector<Effect> step(Moment now, const Event& event);
+  std::vector<Effect> step(Moment now, Event event);
   /// fx::Finish has been emitted.
   bool done() const { return done_; }
 
@@ -30,7 +30,7 @@ class Supervisor {
 
  private:
   void on(Step& step, const ev::Tick&) { static_cast<void>(step); }
-  void on(Step& step, const ev::Boot& event);
+  void on(Step& step, ev::Boot& event);
   void on(Step& step, const ev::Launched& event);
   void on(Step& step, const ev::StartFailed& event);
   void on(Step& step, const ev::Exited& event);
@@ -44,7 +44,7 @@ class Supervisor {
   void on(Step& step, const ev::HttpDone& event);
   void on(Step& step, const ev::Asked& event);
   void on(Step& step, const ev::ClientGone& event);
-  void on(Step& step, const ev::Loaded& event);
+  void on(Step& step, ev::Loaded& event);
   void on(Step& step, const ev::Rejected& event);
   void on(Step& step, const ev::Signalled& event);
 
@@ -61,7 +61,7 @@ class Supervisor {
 
   // supervisor_load.cc: a new configuration
   std::vector<PlanLine> plan(const Config& config, const Request& request) const;
-  void apply(Step& step, const ev::Loaded& loaded, const Request& request);
+  void apply(Step& step, ev::Loaded& loaded, const Request& request);
   void shut_down(Step& step, int code);
   void subscribe(Step& step);
 

@@ -43,15 +43,18 @@ std::optional<Sample> sample_of(std::string_view text) {
 
 }  // namespace
 
-void Supervisor::on(Step& step, const ev::Boot& boot) {
-  config_ = boot.config;
-  config_.watches.clear();
+void Supervisor::on(Step& step, ev::Boot& boot) {
+  std::vector<WatchSpec> watches = std::exchange(boot.config.watches, {});
+  config_ = std::move(boot.config);
   host_ = boot.host;
   key_ = boot.key;
   random_ = Random(boot.seed);
   ids_.at_least(first_generation(step.now));
-  for (const WatchSpec& spec : boot.config.watches)
-    roster_.add(std::make_shared<const WatchSpec>(spec), salt_of(spec.name));
+  for (WatchSpec& spec : watches) {
+    const std::uint64_t salt = salt_of(spec.name);
+    roster_.add(std::make_shared<const WatchSpec>(std::move(spec)), salt);
+  }
+  watches = {};
   restore(step, boot);
   step.emit(fx::Applied{config_});
   adopt(step, boot.runs);

@@ -79,7 +79,7 @@ void Supervisor::on(Step& step, const ev::Rejected& event) {
   orders_.answer(step, {code::kInvalid, event.diagnostics, {}, {}, {}, 0, ""});
 }
 
-void Supervisor::on(Step& step, const ev::Loaded& event) {
+void Supervisor::on(Step& step, ev::Loaded& event) {
   const auto load = loads_.find(event.ticket);
   if (load == loads_.end()) return;
   const Request request = load->second;
@@ -125,21 +125,22 @@ void Supervisor::on(Step& step, const ev::Loaded& event) {
   if (report.plan.empty()) orders_.look(step, roster_);
 }
 
-void Supervisor::apply(Step& step, const ev::Loaded& loaded, const Request& request) {
-  const Config& config = loaded.config;
-  config_ = config;
-  config_.watches.clear();
+void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
+  std::vector<WatchSpec> watches = std::exchange(loaded.config.watches, {});
+  config_ = std::move(loaded.config);
   step.emit(fx::Applied{config_, loaded.ticket});
   std::set<std::string> named;
-  for (const WatchSpec& spec : config.watches) {
+  for (WatchSpec& spec : watches) {
     named.insert(spec.name);
     if (Watch* watch = roster_.find(spec.name)) {
       if (same_spec(watch->spec(), spec)) continue;
-      watch->redefine(step, std::make_shared<const WatchSpec>(spec), !request.no_restart);
+      watch->redefine(step, std::make_shared<const WatchSpec>(std::move(spec)),
+                      !request.no_restart);
       touch(watch->number());
       continue;
     }
-    Watch& watch = roster_.add(std::make_shared<const WatchSpec>(spec), salt_of(spec.name));
+    const std::uint64_t salt = salt_of(spec.name);
+    Watch& watch = roster_.add(std::make_shared<const WatchSpec>(std::move(spec)), salt);
     watch.boot(step, true);
     touch(watch.number());
   }
