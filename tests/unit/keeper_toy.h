@@ -185,6 +185,37 @@ inline void write_pid(const char* path) {
   while (true) ::pause();
 }
 
+/// The keeper's process; also what the re-executed one becomes.
+[[noreturn]] inline void keep(const std::string& runtime_dir, const std::string& program,
+                              Fd listener) {
+  try {
+    KeeperOptions options;
+    options.runtime_dir = runtime_dir;
+    if (std::optional<Reborn> before = reborn()) {
+      options.lock = std::move(before->lock);
+      options.listener = std::move(before->listener);
+      options.state = std::move(before->state);
+    } else {
+      options.lock = take_lock(runtime_dir);
+      options.listener = std::move(listener);
+    }
+    PlanBuilder plan;
+    plan.paths = {"/proc/self/exe"};
+    plan.argv = {"toy-brain"};
+    plan.env = {"SUPV_TOY=brain"};
+    plan.inherit_output = true;
+    options.brain_plan = plan.build();
+    options.reexec_path = program;
+    options.reexec_argv = {"toy-reborn", runtime_dir};
+    ::setenv("SUPV_TOY", "keeper", 1);
+    ::setenv("SUPV_TOY_FILE", runtime_dir.c_str(), 1);
+    ::_exit(run_keeper(std::move(options)));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "toy keeper: %s\n", error.what());
+    ::_exit(99);
+  }
+}
+
 /// Runs before main(): is this process brain or worker?
 __attribute__((constructor)) inline void look_at_role() {
   const char* role = std::getenv("SUPV_TOY");
@@ -192,6 +223,7 @@ __attribute__((constructor)) inline void look_at_role() {
   const std::string name = role;
   const char* file = std::getenv("SUPV_TOY_FILE");
   if (name == "brain") be_brain();
+  if (name == "keeper") keep(file, self_path(), Fd());
   be_worker(name, file);
 }
 
@@ -247,8 +279,8 @@ inline Request role(const std::string& name, const std::string& file = {}) {
 /// One supvd: starts a keeper, can lose it and start another one on the same directory.
 class Supvd {
  public:
-  explicit Supvd(std::string disable = {}, uid_t uid = 0)
-      : disable_(std::move(disable)), uid_(uid) {
+  explicit Supvd(std::string disable = {}, uid_t uid = 0, std::string program = self_path())
+      : disable_(std::move(disable)), uid_(uid), program_(std::move(program)) {
     ::mkdir((dir / "run").c_str(), 0700);
     if (uid_ != 0 && ::chown((dir / "run").c_str(), uid_, uid_) != 0) std::abort();
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -415,24 +447,7 @@ class Supvd {
                       ::setresuid(uid_, uid_, uid_) != 0))
       std::abort();
     if (!disable_.empty()) ::setenv("SUPV_DISABLE", disable_.c_str(), 1);
-    try {
-      KeeperOptions options;
-      options.runtime_dir = dir / "run";
-      options.lock = take_lock(options.runtime_dir);
-      options.listener = std::move(listener);
-      PlanBuilder plan;
-      plan.paths = {"/proc/self/exe"};
-      plan.argv = {"toy-brain"};
-      plan.env = {"SUPV_TOY=brain"};
-      plan.inherit_output = true;
-      options.brain_plan = plan.build();
-      options.reexec_path = self_path();
-      options.reexec_argv = {"toy-keeper"};
-      ::_exit(run_keeper(std::move(options)));
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "toy keeper: %s\n", error.what());
-      ::_exit(99);
-    }
+    keep(dir / "run", program_, std::move(listener));
   }
 
   /// Whatever a failed test left: our own children and orphans, by pid.
@@ -458,6 +473,7 @@ class Supvd {
 
   std::string disable_;
   uid_t uid_;
+  std::string program_;  ///< What USR2 executes.
 };
 
 }  // namespace toy
