@@ -10,6 +10,7 @@ namespace supv {
 namespace {
 
 constexpr std::string_view kConsulKv = "consul_kv";
+constexpr std::size_t kMaxConditions = 256;
 constexpr Duration kLeastInterval{10};
 constexpr Duration kKeepaliveInterval{5000};
 
@@ -84,6 +85,10 @@ void ConditionReader::read_list(const Node& list, Action action, std::vector<Con
   }
   for (const Node* item : list.items) {
     if (reader_.report().full()) return;
+    if (out.size() >= kMaxConditions) {
+      reader_.error(*item, fmt::format("a watch can have {} conditions", kMaxConditions));
+      return;
+    }
     read_item(*item, action, out);
   }
 }

@@ -29,6 +29,7 @@ const Node* Merger::merge(const Node& base, const Node& over, bool of_watch) {
   merged_ += base.entries.size() + over.entries.size();
   if (merged_ > kMaxMerged) {
     report_.error(over.place(), "the watches inherit more keys than any real configuration");
+    report_.stop();
     return &over;
   }
   std::unordered_map<std::string_view, const Node*> own;

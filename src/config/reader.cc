@@ -209,6 +209,7 @@ void Reader::texts(const Node& node, std::vector<std::string>& out) {
   }
   if (!require(node, Node::Kind::list, "text or a list of texts")) return;
   for (const Node* item : node.items) {
+    if (report_.full()) return;
     std::string one;
     text(*item, one);
     if (!one.empty()) out.push_back(std::move(one));
@@ -218,6 +219,7 @@ void Reader::texts(const Node& node, std::vector<std::string>& out) {
 void Reader::text_map(const Node& node, std::vector<std::pair<std::string, std::string>>& out) {
   if (!require(node, Node::Kind::map, "a map of names to texts")) return;
   for (const Entry& entry : node.entries) {
+    if (report_.full()) return;
     const std::string& name = entry.key->text;
     if (name.empty() || name.find('=') != std::string::npos ||
         name.find('\0') != std::string::npos) {

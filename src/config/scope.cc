@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t kMaxText = 128 * 1024;
 /// All texts of a configuration, each counted as often as it is inherited.
 constexpr std::size_t kMaxTexts = std::size_t{64} << 20;
+/// What even a short text costs.
+constexpr std::size_t kTextCost = 64;
 
 constexpr std::string_view kNames =
     "there are ${env.NAME}, ${vars.NAME}, ${watch.name}, ${watch.dir}, ${file.dir}, "
@@ -60,12 +62,17 @@ bool Expander::spend(const Node& node, std::size_t bytes) {
   spent_ += bytes;
   if (spent_ <= kMaxTexts) return true;
   report_.error(node.place(), "the texts of this configuration unfold to more than 64 MiB");
+  report_.stop();
   return false;
 }
 
 std::optional<std::string> Expander::expand(const Node& node) {
   const std::string& text = node.text;
-  if (!spend(node, text.size())) return std::nullopt;
+  if (!spend(node, text.size() + kTextCost)) return std::nullopt;
+  if (text.size() > kMaxText) {
+    report_.error(node.place(), fmt::format("this text is longer than {} bytes", kMaxText));
+    return std::nullopt;
+  }
   if (text.find('\0') != std::string::npos) {
     report_.error(node.place(), "a text cannot contain a NUL character");
     return std::nullopt;
@@ -86,6 +93,7 @@ std::optional<std::string> Expander::expand(const Node& node) {
       return std::nullopt;
     }
     const auto value = look_up(node, next, std::string_view(text).substr(next + 2, end - next - 2));
+    if (report_.full()) return std::nullopt;
     good = good && value.has_value() && spend(node, value->size());
     if (good) out += *value;
     at = end + 1;

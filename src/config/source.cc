@@ -144,7 +144,7 @@ std::vector<Diagnostic> Report::take(const std::vector<std::string>& files) {
   };
   std::stable_sort(diagnostics_.begin(), diagnostics_.end(),
                    [&key](const auto& a, const auto& b) { return key(a) < key(b); });
-  if (full()) {
+  if (errors_ >= kMaxErrors) {
     Place last = diagnostics_.back().place;
     last.excerpt.clear();
     diagnostics_.push_back({Diagnostic::Severity::error,
@@ -163,6 +163,11 @@ bool check_text(Source& source, Report& report) {
     Place place;
     place.file = source.path;
     report.error(place, "this file is larger than 1 MiB");
+    return false;
+  }
+  if (source.lines.size() > kMaxLines) {
+    report.error(source.place(source.lines[kMaxLines], 1),
+                 fmt::format("this file has more than {} lines", kMaxLines));
     return false;
   }
   if (source.text.starts_with("\xFF\xFE") || source.text.starts_with("\xFE\xFF")) {

@@ -11,6 +11,8 @@
 namespace supv {
 
 inline constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
+/// The YAML library takes a time that grows with the square of a text's lines.
+inline constexpr std::size_t kMaxLines = 100'000;
 
 /// The text of one file, which everything read from it points into.
 struct Source {
@@ -36,7 +38,9 @@ class Report {
   void add(Diagnostic diagnostic);
   std::size_t errors() const { return errors_; }
   /// True when so many errors are there that looking for more is a waste.
-  bool full() const { return errors_ >= kMaxErrors; }
+  bool full() const { return stopped_ || errors_ >= kMaxErrors; }
+  /// Nothing that is found from here on counts.
+  void stop() { stopped_ = true; }
   /// Everything, sorted by file in the order of `files`, then by line and column.
   std::vector<Diagnostic> take(const std::vector<std::string>& files);
 
@@ -45,6 +49,7 @@ class Report {
   std::vector<Diagnostic> diagnostics_;
   std::set<std::string> seen_;
   std::size_t errors_ = 0;
+  bool stopped_ = false;
 };
 
 /// Refuses what YAML readers disagree about before one of them sees it: too much text, UTF-16,

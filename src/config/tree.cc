@@ -54,6 +54,8 @@ class Builder : public YAML::EventHandler {
   bool ended() const { return ended_; }
   /// Multi-line scalars: from their start to what follows them.
   const std::vector<std::pair<std::size_t, std::size_t>>& spans() const { return spans_; }
+  /// Where the last value begins that was understood.
+  std::size_t last() const { return last_; }
   /// The innermost bracket that is open.
   std::optional<std::size_t> open_bracket() const;
 
@@ -103,6 +105,7 @@ class Builder : public YAML::EventHandler {
   const Node* root_ = nullptr;
   Node* last_null_ = nullptr;             ///< Not known yet whether it is written.
   std::optional<std::size_t> last_text_;  ///< Quoted scalar whose end is not known yet.
+  std::size_t last_ = 0;
   std::size_t nodes_ = 0;
   std::size_t expansions_ = 0;
   bool ended_ = false;
@@ -120,6 +123,7 @@ void Builder::count(std::size_t nodes, std::size_t expansions, std::size_t offse
 }
 
 void Builder::follow(std::size_t offset) {
+  last_ = offset;
   // An empty value has the place of the next token: that is how a written null is told from one.
   if (last_null_ != nullptr && last_null_->offset != offset) {
     last_null_->text = null_word(source_.text, last_null_->offset);
@@ -164,7 +168,6 @@ void Builder::attach(Node& node) {
     }
     top.key = &node;
   } else {
-    // The place of an empty value is that of whatever comes next; its key says more.
     top.node->entries.push_back({top.key, &node});
     top.key = nullptr;
   }
@@ -281,16 +284,10 @@ void Builder::merge(Node& map) {
   std::vector<Entry> merges;
   std::vector<Entry> entries;
   entries.reserve(map.entries.size());
-  for (Entry entry : map.entries) {
+  for (const Entry& entry : map.entries) {
     if (entry.key->kind == Node::Kind::null) {
       if (entry.key->is_empty()) stop(entry.key->offset, 1, "a key is missing before this ':'");
       const_cast<Node*>(entry.key)->kind = Node::Kind::scalar;
-    }
-    if (entry.value->is_empty()) {
-      Node& empty = arena_.make(*entry.value);
-      empty.offset = entry.key->offset;
-      empty.length = entry.key->length;
-      entry.value = &empty;
     }
     const auto [first, fresh] = known.emplace(entry.key->text, entry.key);
     if (!fresh) {
@@ -330,6 +327,12 @@ void report_parser(const YAML::Exception& e, const Source& source, const Builder
     report.error(source.place(*bracket, 1),
                  fmt::format("this '{}' is never closed", source.text[*bracket]));
     return;
+  }
+  if (message == YAML::ErrorMsg::EOF_IN_SCALAR) {
+    if (const auto quote = open_quote(source.text, builder.last())) {
+      report.error(source.place(*quote, 1), "this quote is never closed");
+      return;
+    }
   }
   const std::size_t offset = e.mark.pos < 0 ? 0 : static_cast<std::size_t>(e.mark.pos);
   if (const auto tab = tab_indentation(source, builder.spans());

@@ -29,7 +29,7 @@ struct Translation {
   Plain plain;
 };
 
-constexpr std::array<Translation, 16> kTranslations = {{
+constexpr std::array<Translation, 17> kTranslations = {{
     {"end of map not found",
      {"this does not fit the map around it",
       "check the indentation, and that every key has a ':'"}},
@@ -55,6 +55,7 @@ constexpr std::array<Translation, 16> kTranslations = {{
     {"bad file", {"lists and maps are nested too deeply", ""}},
     {"cannot set zero indentation for a block scalar",
      {"a block of text cannot have an indentation of 0", ""}},
+    {"illegal EOF in scalar", {"a quoted text is never closed", ""}},
     {"illegal document indicator in scalar",
      {"a document ends inside a quoted text", "close the quote"}},
 }};
@@ -79,6 +80,22 @@ std::optional<std::size_t> quoted_end(string_view text, std::size_t offset) {
       if (!doubled) return at + 1;
       ++at;
     }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::size_t> open_quote(string_view text, std::size_t offset) {
+  while ((offset = text.find_first_of("'\"", offset)) != string_view::npos) {
+    // A quote in the middle of a plain text, as in don't, opens nothing.
+    const bool opens =
+        offset == 0 || string_view(" \t\n[{,:-?").find(text[offset - 1]) != string_view::npos;
+    if (!opens) {
+      ++offset;
+      continue;
+    }
+    const auto end = quoted_end(text, offset);
+    if (!end) return offset;
+    offset = *end;
   }
   return std::nullopt;
 }

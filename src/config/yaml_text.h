@@ -17,6 +17,9 @@ std::size_t after_anchor(std::string_view text, std::size_t offset);
 /// The offset behind the quoted scalar that opens at `offset`; empty when it is never closed.
 std::optional<std::size_t> quoted_end(std::string_view text, std::size_t offset);
 
+/// The first quote at or behind `offset` that opens a text and is never closed, if there is one.
+std::optional<std::size_t> open_quote(std::string_view text, std::size_t offset);
+
 /// The word at `offset` if it is one of YAML's spellings of null, else empty.
 std::string_view null_word(std::string_view text, std::size_t offset);
 
