@@ -42,6 +42,10 @@ std::size_t parts_of(std::size_t key_size, std::size_t text_size) {
   return std::max<std::size_t>(1, (text_size + room - 1) / room);
 }
 
+off_t offset_of(std::uint32_t slot) {
+  return static_cast<off_t>(slot) * static_cast<off_t>(StateFile::kSlot);
+}
+
 Header header_of(const Bytes& bytes) {
   Header header;
   std::memcpy(&header, bytes.data(), sizeof header);
@@ -123,8 +127,8 @@ void StateFile::read_all() {
   Scan scan;
   Bytes bytes;
   for (std::uint32_t slot = 0; slot < slots_; ++slot) {
-    const ssize_t count = check_sys(
-        ::pread(fd_.get(), bytes.data(), kSlot, static_cast<off_t>(slot) * kSlot), "read");
+    const ssize_t count =
+        check_sys(::pread(fd_.get(), bytes.data(), kSlot, offset_of(slot)), "read");
     if (count == static_cast<ssize_t>(kSlot)) {
       scan.add(slot, bytes);
     } else {
@@ -224,8 +228,7 @@ bool StateFile::reserve(std::size_t slots) {
 bool StateFile::grow(std::uint32_t slots) {
   int error = EINTR;
   while (error == EINTR) {
-    error = ::posix_fallocate(fd_.get(), static_cast<off_t>(slots_) * kSlot,
-                              static_cast<off_t>(slots) * kSlot);
+    error = ::posix_fallocate(fd_.get(), offset_of(slots_), offset_of(slots));
   }
   if (error != 0) {
     errno = error;
@@ -273,7 +276,7 @@ bool StateFile::write_text(const Chain& chain, std::string_view key, std::string
 bool StateFile::write_slot(std::uint32_t slot, const char* bytes) {
   ssize_t count = -1;
   do {
-    count = ::pwrite(fd_.get(), bytes, kSlot, static_cast<off_t>(slot) * kSlot);
+    count = ::pwrite(fd_.get(), bytes, kSlot, offset_of(slot));
   } while (count < 0 && errno == EINTR);
   if (count >= 0 && count != static_cast<ssize_t>(kSlot)) errno = ENOSPC;
   return count == static_cast<ssize_t>(kSlot);

@@ -191,7 +191,8 @@ Complaint read_param(Param param, const Json& value, Call& call) {
     case kSignal:
       return read_signal(value, request.signal);
     case kUntil:
-      return read_word(value, {"up", "ready", "stopped", "gone", "launched", "settled"}, request.until);
+      return read_word(value, {"up", "ready", "stopped", "gone", "launched", "settled"},
+                       request.until);
     case kHoldMs:
       return read_hold(value, request.hold_for);
     case kReason:
@@ -241,8 +242,9 @@ Complaint check_whole(const Method& method, const Call& call) {
 
 Complaint read_params(const Method& method, const Json& params, Call& call) {
   for (const auto& [name, value] : params.items()) {
+    const std::string_view wanted = name;  // C++20 of clang 14 captures no structured binding.
     const auto found = std::find_if(kParams.begin(), kParams.end(),
-                                    [&](const auto& param) { return param.first == name; });
+                                    [wanted](const auto& param) { return param.first == wanted; });
     if (found == kParams.end() || (method.params & found->second) == 0) {
       return unknown_param(method, name);
     }
