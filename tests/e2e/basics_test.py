@@ -206,9 +206,11 @@ def as_pid_1(lab, config, *args):
     if os.geteuid() != 0:
         raise supv.Skip("a pid namespace needs root")
     lab.config(config)
-    return subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child",
-                             *lab.daemon_args(*args)], env=lab.env, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child",
+                              *lab.daemon_args(*args)], env=lab.env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: lab.ctl("status").code != 7, "PID 1 answers")
+    return child
 
 
 def test_pid_1_exits_with_an_essential_watchs_code(lab):
@@ -219,6 +221,7 @@ watches:
   main:
     start: @WORKER@ --witness @DIR@/w.witness --exit-after 1500 --exit-code 42
     essential: true
+    keepalive: false
 """)
     equal(child.wait(timeout=30), 42, "exit code of PID 1")
     equal(len(lab.starts()), 1, "starts of the essential watch")

@@ -199,6 +199,32 @@ def test_wait_survives_the_brain(lab):
     equal(waiting.wait(timeout=20), 0)
 
 
+class Follower:
+    """A supvctl that goes on talking."""
+
+    def __init__(self, lab, *args):
+        self.process = subprocess.Popen([supv.BUILD / "supvctl", *args], env=lab.env,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.text = ""
+
+    def hears(self, enough):
+        def more():
+            try:
+                self.text += os.read(self.process.stdout.fileno(), 1 << 20).decode()
+            except BlockingIOError:
+                pass
+            return enough(self.text)
+        return wait_until(more, lambda: f"more from {self.process.args}: {self.text!r}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
 def test_history_why_show_and_events(lab):
     lab.supvd(config=FLEET)
     lab.wait_up("a1")
@@ -211,26 +237,15 @@ def test_history_why_show_and_events(lab):
     contains(lab.ctl("show", "a1").ok().out, supv.WORKER)
     json.loads(lab.ctl("why", "a1", "--json").ok().out)
     json.loads(lab.ctl("history", "a1", "--json").ok().out)
-    follow = subprocess.Popen([supv.BUILD / "supvctl", "events", "-f", "--json"], env=lab.env,
-                              stdout=subprocess.PIPE, text=True)
-    os.set_blocking(follow.stdout.fileno(), False)
-    heard = []
+    with Follower(lab, "events", "-f", "--json") as follow:
+        def restart_and_hear():
+            lab.ctl("restart", "a2").ok()
+            end = time.monotonic() + 1
+            return follow.hears(lambda text: "a2" in text or time.monotonic() > end) and \
+                "a2" in follow.text
 
-    def hear(word):
-        heard.append(follow.stdout.read() or "")
-        return word in "".join(heard)
-
-    def restart_until_heard():
-        lab.ctl("restart", "a2").ok()
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
-            if hear("a2"):
-                return True
-        return False
-
-    wait_until(restart_until_heard, "an event about a2")
-    follow.kill()
-    for line in "".join(heard).splitlines()[:-1]:
+        wait_until(restart_and_hear, "an event about a2")
+    for line in follow.text.splitlines()[:-1]:
         json.loads(line)
     contains(lab.ctl("events").ok().out, "a2")
 
@@ -249,16 +264,10 @@ watches:
     contains("\n".join(shown), "line 50")
     wait_until(lambda: (lab.dir / "apart.out").read_text() == "out\n" and
                (lab.dir / "apart.err").read_text() == "err\n", "two files")
-    follow = subprocess.Popen([supv.BUILD / "supvctl", "logs", "-f", "w"], env=lab.env,
-                              stdout=subprocess.PIPE, text=True)
-    os.set_blocking(follow.stdout.fileno(), False)
-    heard = [""]
-    wait_until(lambda: heard.append(follow.stdout.read() or "") or "line 50" in "".join(heard),
-               "the log so far")
-    lab.ctl("restart", "w").ok()
-    wait_until(lambda: heard.append(follow.stdout.read() or "") or
-               "".join(heard).count("oops") >= 2, "what the new one writes")
-    follow.kill()
+    with Follower(lab, "logs", "-f", "w") as follow:
+        follow.hears(lambda text: "line 50" in text)
+        lab.ctl("restart", "w").ok()
+        follow.hears(lambda text: text.count("oops") >= 2)
 
 
 def test_load_and_plan(lab):
@@ -358,7 +367,7 @@ def test_commands_from_inside_a_watch_complete(lab):
     lab.supvd(config=f"""
 watches:
   w:
-    start: sh -c '{supv.BUILD}/supvctl restart other > @DIR@/said; exec @WORKER@ --witness @DIR@/w.witness'
+    start: sh -c '{supv.BUILD}/supvctl --socket @DIR@/run/supvd.sock wait other --for up && {supv.BUILD}/supvctl --socket @DIR@/run/supvd.sock restart other > @DIR@/said; exec @WORKER@ --witness @DIR@/w.witness'
   other: {{start: "@WORKER@ --witness @DIR@/other.witness"}}
 """)
     lab.wait_starts(1)
@@ -369,7 +378,7 @@ def test_a_watch_may_restart_itself(lab):
     lab.supvd(config=f"""
 watches:
   w:
-    start: sh -c 'if [ -e @DIR@/done ]; then exec @WORKER@ --witness @DIR@/w.witness; fi; touch @DIR@/done; {supv.BUILD}/supvctl restart w; exec sleep 1000'
+    start: sh -c 'if [ -e @DIR@/done ]; then exec @WORKER@ --witness @DIR@/w.witness; fi; touch @DIR@/done; {supv.BUILD}/supvctl --socket @DIR@/run/supvd.sock restart w; exec sleep 1000'
 """)
     wait_until(lambda: lab.starts(), "the second incarnation")
     lab.wait_up("w")

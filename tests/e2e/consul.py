@@ -186,7 +186,7 @@ class Saboteur:
                 if outer.mode != mode_before:  # what was asked before the trouble meets it, too
                     return self.sabotage(outer.mode)
                 keep = {name: value for name, value in answer.getheaders()
-                        if name.startswith("X-Consul") or name == "Content-Type"}
+                        if name.startswith(("X-Consul", "Content-Type", "Content-Encoding"))}
                 return self.answer(answer.status, keep, content)
 
             def serve(self):

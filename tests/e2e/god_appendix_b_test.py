@@ -34,8 +34,8 @@ def test_02_an_instant_failure_is_not_a_fork_bomb(lab):
 def test_03_a_death_within_a_millisecond_is_noticed(lab):
     lab.supvd(config="watches:\n  w: {start: /bin/false, keepalive: false}\n"
               "  v: {start: /bin/true, keepalive: false}\n")
-    equal(lab.wait_state("w", "exited")["last_exit"]["code"], 1)
-    equal(lab.wait_state("v", "exited")["last_exit"]["code"], 0)
+    equal(lab.wait_state("w", "exited", "failed")["last_exit"]["code"], 1)
+    equal(lab.wait_state("v", "exited", "failed")["last_exit"]["code"], 0)
 
 
 def test_05_stale_state_naming_a_foreign_pid(lab):

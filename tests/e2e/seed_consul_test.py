@@ -31,14 +31,14 @@ def test_real_sidekiq_restarts_once_per_change(lab):
         if not os.path.exists(program):
             raise supv.Skip(f"{program} is not installed")
     agent = consul.Agent(lab)
-    agent.put('{"redis": {"host": "a"}}')
+    agent.put('{"redis": {"host": "vulcan"}}')
     lab.write("worker.rb", 'require "sidekiq"\nRedis.silence_deprecations = true\n')
     lab.supvd(config=SIDEKIQ.format(address=agent.address, port=supv.free_port(), key=consul.KEY))
     lab.wait_up("redis")
     first = lab.wait_up("sidekiq", 40)
     contains(supv.commandline(first["pid"]), "sidekiq")
     wait_until(lambda: seed.condition(lab, "sidekiq")["timeline"], "a first sample")
-    agent.put('{"redis": {"host": "b"}}')
+    agent.put('{"redis": {"host": "romulus"}}')
     second = lab.wait_up("sidekiq", 60, other_than=first["pid"], restarts=1)
     equal(supv.alive(first["pid"]), False, "the old Sidekiq alive")
     equal(second["last_change"]["by"], "condition")
@@ -46,8 +46,9 @@ def test_real_sidekiq_restarts_once_per_change(lab):
     contains(second["last_change"]["reason"], f"consul_kv {consul.KEY} changed")
     equal(second["last_exit"]["code"], 0, "exit code of the old Sidekiq")
     contains(lab.ctl("why", "sidekiq").ok().out, consul.KEY)
-    equal("host" in lab.ctl("why", "sidekiq").out, False, "a value of the KV is shown")
-    agent.put('{"redis": {"host": "b"}}')  # the same again
+    said = lab.ctl("why", "sidekiq").out + lab.log_text()
+    equal("vulcan" in said or "romulus" in said, False, "a value of the KV is shown")
+    agent.put('{"redis": {"host": "romulus"}}')  # the same again
     equal(lab.watch("redis")["restarts"], 0, "restarts of redis")
     agent.put('{"redis": {"host": "c"}}')
     third = lab.wait_up("sidekiq", 60, other_than=second["pid"], restarts=2)
@@ -80,135 +81,6 @@ def test_a_change_undone_before_acting_is_none(lab):
     agent.put("one")
     lab.wait_watch("w", lambda w: w["pending"] is None, "nothing pending")
     seed.settled(lab, agent, 0)
-
-
-def test_consul_killed_for_15_seconds(lab):
-    agent = consul.Agent(lab)
-    agent.put("one")
-    seed.start(lab, agent.address)
-    agent.kill()
-    seed.verdict(lab, "unknown")
-    dead_since = supv.time.monotonic()
-    wait_until(lambda: supv.time.monotonic() - dead_since > 15, "15 s without Consul", 30)
-    equal(len(lab.starts()), 1, "starts while Consul is dead")
-    equal(lab.status()["supvd"]["consul"], "down")
-    agent.start()
-    seed.verdict(lab, "false", deadline=30)
-    equal(len(lab.starts()), 1, "starts after its return")
-    equal(lab.status()["supvd"]["consul"], "ok")
-    agent.put("two")
-    seed.restarted(lab, 1)
-
-
-def test_leaderless_consul(lab):
-    agent = consul.Agent(lab)
-    agent.put("one")
-    seed.start(lab, agent.address)
-    agent.kill()
-    agent.start(expect=3, data="nobody")  # same port, a cluster that never elects
-    seed.verdict(lab, "unknown", deadline=40)
-    wait_until(lambda: "leader" in seed.condition(lab)["reason"].lower(),
-               lambda: f"the reason names the missing leader: {seed.condition(lab)}", 40)
-    agent.kill()
-    agent.start()
-    seed.verdict(lab, "false", deadline=40)
-    equal(len(lab.starts()), 1, "starts")
-    seed.settled(lab, agent, 0)
-
-
-def test_frozen_consul(lab):
-    agent = consul.Agent(lab)
-    agent.put("one")
-    seed.start(lab, agent.address, kv="mode: poll, interval: 1s")
-    agent.freeze()
-    try:
-        seed.verdict(lab, "unknown", deadline=40)
-        lab.ctl("restart", "w").ok()  # commands do not wait for Consul
-    finally:
-        agent.thaw()
-    seed.verdict(lab, "false", deadline=40)
-    equal(len(lab.starts()), 2, "starts")
-    seed.settled(lab, agent, 1)
-
-
-def test_real_acl_forbids(lab):
-    agent = consul.Agent(lab, acl=True)
-    agent.put("one")
-    secret = "a5e2b0c4-0000-4000-8000-000000000002"
-    rule = f'key_prefix "devops/" {{ policy = "read" }}'
-    supv.equal(agent.request("PUT", "/v1/acl/policy", consul.json.dumps(
-        {"Name": "reader", "Rules": rule}))[0], 200, "policy")
-
-    def grant():
-        status, text, _ = agent.request("PUT", "/v1/acl/token", consul.json.dumps(
-            {"SecretID": secret, "Policies": [{"Name": "reader"}]}))
-        equal(status, 200, "token")
-        return consul.json.loads(text)["AccessorID"]
-
-    accessor = grant()
-    lab.env["CONSUL_HTTP_TOKEN"] = secret
-    seed.start(lab, agent.address, kv="mode: poll, interval: 500ms")
-    agent.request("DELETE", f"/v1/acl/token/{accessor}")
-    seed.verdict(lab, "unknown", deadline=60)
-    agent.put("two")
-    equal(len(lab.starts()), 1, "starts while forbidden")
-    wait_until(lambda: agent.request("GET", f"/v1/acl/token/{accessor}")[0] == 403, "no token")
-    grant()
-    seed.restarted(lab, 1, deadline=90)
-    equal(secret in lab.log_text() + lab.ctl("status", "--json").out, False, "the token is shown")
-    worker = lab.watch("w")["pid"]
-    environment = open(f"/proc/{worker}/environ").read()
-    equal("CONSUL_HTTP_TOKEN" in environment, False, "the worker inherits supvd's token")
-
-
-def test_answers_of_every_bad_kind(lab):
-    """None restarts, and a change made meanwhile acts once when the trouble is over."""
-    agent = consul.Agent(lab)
-    agent.put("one")
-    modes = ["forbidden", "leaderless", "garbage", "truncated", "reset", "redirect", "proxy404",
-             "throttled", "empty"]
-    saboteur = consul.Saboteur(agent)
-    seed.start(lab, saboteur.address, kv="mode: poll, interval: 200ms")
-    for count, mode in enumerate(modes):
-        saboteur.mode = mode
-        seed.verdict(lab, "unknown", deadline=40)
-        agent.put(f"during {mode}")
-        asked = saboteur.asked
-        wait_until(lambda: saboteur.asked > asked, f"another question to a {mode} Consul", 60)
-        seed.verdict(lab, "unknown")
-        equal(len(lab.starts()), count + 1, f"starts while Consul is {mode}")
-        saboteur.mode = "pass"
-        seed.restarted(lab, count + 1, deadline=60)
-
-
-def test_watch_mode_survives_every_bad_kind(lab):
-    agent = consul.Agent(lab)
-    agent.put("one")
-    saboteur = consul.Saboteur(agent)
-    seed.start(lab, saboteur.address)
-    for count, mode in enumerate(["leaderless", "garbage", "reset"]):
-        asked = saboteur.asked
-        saboteur.mode = mode
-        agent.put(f"during {mode}")  # the query under way returns into the trouble
-        wait_until(lambda: saboteur.asked > asked, f"another question to a {mode} Consul", 90)
-        seed.verdict(lab, "unknown", deadline=40)
-        equal(len(lab.starts()), count + 1, f"starts while Consul is {mode}")
-        saboteur.mode = "pass"
-        seed.restarted(lab, count + 1, deadline=60)
-
-
-def test_a_silent_consul(lab):
-    agent = consul.Agent(lab)
-    saboteur = consul.Saboteur(agent)
-    agent.put("one")
-    seed.start(lab, saboteur.address, kv="mode: poll, interval: 300ms")
-    saboteur.mode = "silent"
-    seed.verdict(lab, "unknown", deadline=40)
-    agent.put("two")
-    equal(len(lab.starts()), 1, "starts while Consul is silent")
-    saboteur.mode = "pass"
-    seed.restarted(lab, 1, deadline=90)
-    seed.settled(lab, agent, 1)
 
 
 def test_change_during_a_restart(lab):
@@ -306,8 +178,8 @@ def test_no_change_while_supvd_is_down_restarts_nothing(lab):
     wait_until(lambda: not supv.alive(keeper), "the end of the keeper")
     lab.supvd()
     seed.ready(lab)
+    seed.verdict(lab, "false")
     equal(lab.watch("w")["pid"], first["pid"], "pid")
-    equal(seed.condition(lab)["verdict"], "false")
     seed.settled(lab, agent, 0)
 
 
@@ -397,32 +269,6 @@ def test_unix_socket(lab):
     seed.ready(lab)
     agent.put("two")
     seed.restarted(lab, 1)
-
-
-def test_tls(lab):
-    program = consul.binary()
-    for command in (["ca", "create"], ["cert", "create", "-server"]):
-        lab.run(program, "tls", *command).ok()
-    port = supv.free_port()
-    agent = consul.Agent(lab)
-    agent.kill()
-    agent.settings["ports"]["https"] = port
-    agent.settings.update(cert_file=str(lab.dir / "dc1-server-consul-0.pem"),
-                          key_file=str(lab.dir / "dc1-server-consul-0-key.pem"))
-    agent.start()
-    agent.put("one")
-    text = seed.WATCH.format(address=f"https://127.0.0.1:{port}\n  ca_file: @CA@", kv="", more="",
-                             options="", key=consul.KEY)
-    lab.supvd(config=text.replace("@CA@", str(lab.dir / "dc1-server-consul-0.pem")))
-    seed.verdict(lab, "unknown")
-    wait_until(lambda: "certificate" in seed.condition(lab)["reason"].lower(),
-               lambda: f"the reason names the certificate: {seed.condition(lab)}")
-    lab.config(text.replace("@CA@", str(lab.dir / "consul-agent-ca.pem")))
-    lab.ctl("load").ok()
-    seed.ready(lab)
-    starts = len(lab.starts())
-    agent.put("two")
-    lab.wait_starts(starts + 1)
 
 
 class UnixBridge:

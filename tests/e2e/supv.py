@@ -207,9 +207,9 @@ class Lab:
 
     def family(self):
         """role -> pids of supvd's own processes: keeper, brain, courier, scribe, dev."""
-        roles = {}
         keeper = self.keeper()
-        for pid in [keeper, *descendants(keeper)]:
+        roles = {"keeper": [keeper]}
+        for pid in descendants(keeper):
             line = commandline(pid)
             if line.startswith("supvd: "):
                 roles.setdefault(line.split()[1], []).append(pid)

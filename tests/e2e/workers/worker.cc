@@ -93,8 +93,12 @@ void listen_on(const std::string& port) {
 /// What /proc/self and the environment say, for tests of a process's surroundings.
 void describe_self(const std::string& path) {
   const std::string half = path + ".half";
+  std::string descriptors;
+  for (int fd = 0; fd < 256; ++fd)
+    if (fcntl(fd, F_GETFD) >= 0) descriptors += "fd " + std::to_string(fd) + '\n';
   {
     std::ofstream out(half);
+    out << descriptors;
     std::array<char, 4096> text{};
     out << "cwd " << (getcwd(text.data(), text.size()) != nullptr ? text.data() : "?") << '\n';
     std::ifstream status("/proc/self/status");
@@ -105,8 +109,6 @@ void describe_self(const std::string& path) {
     out << "umask " << text.data() << '\n';
     for (char** variable = environ; *variable != nullptr; ++variable)
       out << "env " << *variable << '\n';
-    for (int fd = 0; fd < 256; ++fd)
-      if (fcntl(fd, F_GETFD) >= 0) out << "fd " << fd << '\n';
   }
   if (rename(half.c_str(), path.c_str()) != 0) die("rename " + path);
 }
