@@ -129,7 +129,7 @@ class Control {
 
   static bool any_matches(const std::vector<std::string>& patterns, std::string_view watch);
   std::string answer(Client& client, const protocol::Call& call, const Report& report);
-  std::string report_line(const protocol::Call& call, const Report& report);
+  std::string report_line(const protocol::Call& call, Report report);
   std::string logs(const protocol::Call& call, const Report& report);
   std::string history(Client& client, const protocol::Call& call,
                       const std::vector<std::string>& watches);

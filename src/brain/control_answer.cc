@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/text.h"
@@ -38,10 +40,15 @@ std::string Control::answer(Client& client, const Call& call, const Report& repo
   return protocol::error_line({call.id, protocol::kRefusedCall, "no answer"}, code::kFailed);
 }
 
-std::string Control::report_line(const Call& call, const Report& report) {
+std::string Control::report_line(const Call& call, Report report) {
   std::vector<protocol::Used> used;
   used.reserve(report.watches.size());
-  for (const WatchReport& watch : report.watches) used.push_back(world_.used(watch));
+  for (WatchReport& watch : report.watches) {
+    used.push_back(world_.used(watch));
+    const std::string& file = watch.expect_pid_file;
+    if (!file.empty() && ::access(file.c_str(), F_OK) != 0)
+      watch.warnings.push_back("pid_file never written: " + file);
+  }
   return protocol::reply_line(call, report, world_.supvd(), used);
 }
 

@@ -85,6 +85,21 @@ bool LinuxWorld::turn(std::optional<Time> limit) {
   return any;
 }
 
+namespace {
+
+constexpr std::uint64_t kStorm = 512;  ///< Effects that leave holes in the heap.
+constexpr std::chrono::seconds kCalm{1};
+
+}  // namespace
+
+/// After a storm (a thousand starts, a load) most of what it took is free, but still ours.
+void LinuxWorld::give_back_memory() {
+  if (deeds_ < kStorm || now_.time - gave_back_ < kCalm) return;
+  deeds_ = 0;
+  gave_back_ = now_.time;
+  ::malloc_trim(0);
+}
+
 std::vector<Event> LinuxWorld::wait(std::optional<Time> wake) {
   if (booted_ && !begun_) {
     begun_ = true;
@@ -98,6 +113,7 @@ std::vector<Event> LinuxWorld::wait(std::optional<Time> wake) {
       // Nothing will be as large again as the configuration and the start of everything.
       ::malloc_trim(0);
     }
+    give_back_memory();
     turn(wake);
     if (wake && *wake <= now_.time) say(ev::Tick{});
     if (inbox_.empty()) continue;

@@ -69,6 +69,7 @@ class LinuxWorld final : public World, private ControlWorld {
  private:
   // linux_world_boot.cc
   std::vector<LiveRun> ask_keeper();
+  void give_back_memory();
   Config first_config();
   void start_dev();
   void resume_pipes(const Config& config);
@@ -137,6 +138,8 @@ class LinuxWorld final : public World, private ControlWorld {
   bool booted_ = false;  ///< The core has been handed ev::Boot ...
   bool begun_ = false;   ///< ... and what the core made of it was performed.
   bool said_ready_ = false;
+  std::uint64_t deeds_ = 0;  ///< Effects performed since memory was last given back.
+  Time gave_back_{};
   std::string dev_address_;
   std::vector<std::string> leaving_;  ///< Watches out of the configuration whose FIFOs remain.
 

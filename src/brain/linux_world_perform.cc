@@ -10,6 +10,7 @@
 namespace supv {
 
 void LinuxWorld::perform(const Effect& effect) {
+  ++deeds_;
   try {
     std::visit([this](const auto& deed) { act(deed); }, effect);
   } catch (const StartRefused& refused) {

@@ -114,19 +114,21 @@ Notify::Opened Notify::open(RunId run, Reach reach) {
   // in whom it lets in.
   if (by_path) check_sys(::chmod(address.c_str(), 0666), "chmod");
   Fd stored(check_sys(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0), "dup"));
-  watch(run, std::move(fd), by_path);
+  sockets_[run] = Socket{std::move(fd), by_path, std::nullopt};
   return {address, std::move(stored)};
 }
 
-void Notify::adopt(RunId run, Fd socket) {
+void Notify::adopt(RunId run, Fd socket, bool launched) {
   const bool by_path = !is_abstract(socket.get());
-  watch(run, std::move(socket), by_path);
+  sockets_[run] = Socket{std::move(socket), by_path, std::nullopt};
+  if (launched) listen(run);
 }
 
-void Notify::watch(RunId run, Fd fd, bool by_path) {
-  const int number = fd.get();
-  Watching watching(reactor_, number, EPOLLIN, [this, run](std::uint32_t) { receive(run); });
-  sockets_[run] = Socket{std::move(fd), by_path, std::move(watching)};
+void Notify::listen(RunId run) {
+  const auto found = sockets_.find(run);
+  if (found == sockets_.end() || found->second.watching) return;
+  found->second.watching.emplace(reactor_, found->second.fd.get(), EPOLLIN,
+                                 [this, run](std::uint32_t) { receive(run); });
 }
 
 void Notify::close(RunId run) {

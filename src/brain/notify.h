@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,10 +38,13 @@ class Notify {
   /// `directory` is made (0700) at first need.
   Notify(Reactor& reactor, std::string directory, Ears ears);
 
-  /// Makes and watches the socket of a run. Throws std::system_error.
+  /// Makes the socket of a run. Throws std::system_error.
   Opened open(RunId run, Reach reach);
+  /// The run has been launched, so its processes can be told from others: what they have said
+  /// since they were executed is waiting in the socket and is heard now.
+  void listen(RunId run);
   /// Goes on with the socket of a run that an earlier brain made.
-  void adopt(RunId run, Fd socket);
+  void adopt(RunId run, Fd socket, bool launched);
   /// The run is over.
   void close(RunId run);
 
@@ -48,9 +52,8 @@ class Notify {
   struct Socket {
     Fd fd;
     bool by_path = false;
-    Watching watching;  // Last: ends before the descriptor is closed.
+    std::optional<Watching> watching;  // Last: ends before the descriptor is closed.
   };
-  void watch(RunId run, Fd fd, bool by_path);
   void receive(RunId run);
   bool receive_one(RunId run, const Socket& socket);
   void hear(RunId run, std::string_view message);

@@ -213,7 +213,8 @@ LiveRun Runs::adopt(const wire::Slot& slot, std::vector<Fd>& stored) {
   const auto memo = decode_memo(live.memo);
   facts_[live.run] = Fact{over || live.status ? 0 : slot.pid, launching,
                           memo ? memo->watch : std::string(), slot.started_wall_ms};
-  if (!stored.empty()) notify_.adopt(live.run, std::move(stored.front()));
+  if (!stored.empty())
+    notify_.adopt(live.run, std::move(stored.front()), live.phase != LiveRun::Phase::launching);
   return live;
 }
 
@@ -235,6 +236,7 @@ void Runs::hear(const wire::News& news) {
         found->second.pid = news.pid;
         found->second.started_wall_ms = news.started_wall_ms;
       }
+      notify_.listen(run);
       return ears_.say(
           ev::Launched{run, news.pid, moment(news.started_monotonic_ns, news.started_wall_ms)});
     case wire::Kind::start_failed:

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/text.h"
+
 namespace supv {
 namespace {
 
@@ -16,6 +18,12 @@ constexpr Duration kDown = 5s;       ///< Longest pause while the agent is away.
 constexpr Duration kStubborn = 30s;  ///< Longest pause for what does not mend itself.
 /// The agent gives up waiting for a leader after 7 s; a shorter patience never sees the reason.
 constexpr Duration kPatience = 10s;
+
+/// What an agent says of itself: "No cluster leader", "Permission denied", "ACL not found".
+std::string first_line(const std::string& body) {
+  const std::string line = body.substr(0, std::min<std::size_t>(body.find('\n'), 120));
+  return printable(line);
+}
 
 }  // namespace
 
@@ -95,6 +103,9 @@ std::optional<KvAnswer> KvFollower::on_reply(Time now, const HttpReply& reply, R
             ? fmt::format("HTTP {}{}", reply.status,
                           reply.status == 403 || reply.status == 401 ? " (denied)" : "")
             : "not an answer of Consul (no index)";
+    // Of an error only: the body of a 200 may be a value.
+    if (reply.status != 200 && reply.error.empty() && !reply.body.empty())
+      why += ": " + first_line(reply.body);
     if (!reply.error.empty()) why += ": " + reply.error;
     fail(now, reply, std::move(why), stubborn, random);
     return std::nullopt;

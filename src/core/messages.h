@@ -67,9 +67,9 @@ struct LiveRun {
 
 /// What a Consul agent answered, or that it did not.
 struct HttpReply {
-  int status = 0;          ///< 0: no answer; `error` says why.
-  std::string error;       ///< One line without secrets.
-  std::uint64_t index = 0; ///< X-Consul-Index
+  int status = 0;            ///< 0: no answer; `error` says why.
+  std::string error;         ///< One line without secrets.
+  std::uint64_t index = 0;   ///< X-Consul-Index
   bool known_leader = true;  ///< X-Consul-KnownLeader; true when the header is absent.
   std::uint64_t retry_after_s = 0;
   std::string body;
@@ -85,9 +85,25 @@ struct Memory {
 struct Request {
   enum class Verb : std::uint8_t {
     // queries
-    status, show, why, wait, plan, events,
+    status,
+    show,
+    why,
+    wait,
+    plan,
+    events,
     // actions
-    start, stop, restart, reload, signal, monitor, unmonitor, hold, release, load, quit, terminate,
+    start,
+    stop,
+    restart,
+    reload,
+    signal,
+    monitor,
+    unmonitor,
+    hold,
+    release,
+    load,
+    quit,
+    terminate,
   };
   ClientId client = ClientId::none;
   std::uint64_t tag = 0;  ///< Names the question on its connection.
@@ -100,7 +116,7 @@ struct Request {
   /// wait: up | ready | stopped | gone; and for supvd's own start: launched (its first start has
   /// been tried) | settled (up, or the first tries have failed).
   std::string until;
-  Duration hold_for{0}; ///< hold: 0 for ever
+  Duration hold_for{0};  ///< hold: 0 for ever
   std::string reason;
   std::string by;  ///< The peer's user name.
   bool force = false;
@@ -208,10 +224,10 @@ struct Signalled {
 
 }  // namespace ev
 
-using Event = std::variant<ev::Tick, ev::Boot, ev::Launched, ev::StartFailed, ev::Exited, ev::Gone,
-                           ev::Stuck, ev::Followed, ev::NotFollowed, ev::Ready, ev::Alive,
-                           ev::Judged, ev::HttpDone, ev::Asked, ev::ClientGone, ev::Loaded,
-                           ev::Rejected, ev::Signalled>;
+using Event =
+    std::variant<ev::Tick, ev::Boot, ev::Launched, ev::StartFailed, ev::Exited, ev::Gone, ev::Stuck,
+                 ev::Followed, ev::NotFollowed, ev::Ready, ev::Alive, ev::Judged, ev::HttpDone,
+                 ev::Asked, ev::ClientGone, ev::Loaded, ev::Rejected, ev::Signalled>;
 
 /// Deeds. None of them fails: what goes wrong comes back as an event.
 namespace fx {

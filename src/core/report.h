@@ -20,8 +20,8 @@ struct ConditionReport {
   std::string id;
   std::string verdict;  ///< "true" | "false" | "unknown"
   std::string reason;
-  std::string mode;     ///< consul_kv: "watch", "poll", "poll (connection budget)".
-  std::string baseline; ///< consul_kv: "known" | "assumed".
+  std::string mode;      ///< consul_kv: "watch", "poll", "poll (connection budget)".
+  std::string baseline;  ///< consul_kv: "known" | "assumed".
   std::vector<TimelineEntry> timeline;
   std::optional<std::int64_t> checked_wall_ms;
 };
@@ -56,8 +56,8 @@ struct WatchReport {
   std::string name;
   std::vector<std::string> groups;
   std::string state;
-  std::string desired;  ///< "up" | "stopped" | "unmonitored"
-  std::string health;   ///< "ok" | "failing" | "unknown"
+  std::string desired;    ///< "up" | "stopped" | "unmonitored"
+  std::string health;     ///< "ok" | "failing" | "unknown"
   std::uint64_t run = 0;  ///< 0: nothing runs. brain/ reads memory and CPU of its tree.
   int pid = 0;
   std::optional<std::int64_t> started_wall_ms;
@@ -71,7 +71,7 @@ struct WatchReport {
   std::vector<ConditionReport> conditions;
   bool essential = false;
   std::string file;
-  std::string log;      ///< As written; empty: the default place.
+  std::string log;  ///< As written; empty: the default place.
   std::string err_log;
   /// Not empty: this pid file should exist by now; brain/ warns when it does not.
   std::string expect_pid_file;
@@ -82,7 +82,7 @@ struct PlanLine {
   std::string watch;
   std::string change;  ///< add | remove | restart | live | none
   std::vector<std::string> keys;
-  std::string text;    ///< In words.
+  std::string text;  ///< In words.
 };
 
 /// How one watch fared under an action.
@@ -100,8 +100,8 @@ inline constexpr int kDone = 0, kFailed = 1, kUsage = 2, kDenied = 4, kNoSuchWat
 
 /// The answer to a request.
 struct Report {
-  int code = 0;       ///< What the client exits with.
-  std::string text;   ///< One line for people; diagnostics of a rejected load.
+  int code = 0;                      ///< What the client exits with.
+  std::string text;                  ///< One line for people; diagnostics of a rejected load.
   std::vector<WatchReport> watches;  ///< status, show, why
   std::vector<Outcome> outcomes;     ///< actions, wait
   std::vector<PlanLine> plan;        ///< plan, load

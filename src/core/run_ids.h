@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
+#include <vector>
 
 #include "base/check.h"
 #include "core/messages.h"
@@ -23,7 +23,7 @@ class RunIds {
   void take(RunId run, std::uint32_t watch) {
     const auto number = static_cast<std::uint64_t>(run);
     generation_ = std::max(generation_, number >> 16);
-    used_.insert(static_cast<std::uint32_t>(number & 0xffff));
+    used_[number & 0xffff] = true;
     owner_[run] = watch;
   }
   void at_least(std::uint64_t generation) { generation_ = std::max(generation_, generation); }
@@ -31,10 +31,10 @@ class RunIds {
   /// A new run of `watch`.
   RunId make(std::uint32_t watch) {
     std::uint32_t slot = hint_;
-    while (used_.contains(slot)) ++slot;
+    while (used_[slot]) ++slot;
     SUPV_CHECK(slot < kSlots);
     hint_ = slot + 1;
-    used_.insert(slot);
+    used_[slot] = true;
     const auto run = static_cast<RunId>(++generation_ << 16 | slot);
     owner_[run] = watch;
     return run;
@@ -48,7 +48,7 @@ class RunIds {
   void release(RunId run) {
     const auto slot = static_cast<std::uint32_t>(static_cast<std::uint64_t>(run) & 0xffff);
     if (owner_.erase(run) == 0 || slot == 0) return;
-    used_.erase(slot);
+    used_[slot] = false;
     hint_ = std::min(hint_, slot);
   }
   /// The watch whose run this is; nothing for a run that has been buried.
@@ -61,7 +61,7 @@ class RunIds {
  private:
   std::uint64_t generation_ = 0;
   std::uint32_t hint_ = kFirst;
-  std::set<std::uint32_t> used_{0};
+  std::vector<bool> used_ = std::vector<bool>(0x10000);
   std::map<RunId, std::uint32_t> owner_;
 };
 

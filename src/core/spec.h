@@ -47,9 +47,9 @@ struct ProcessSpec {
   std::string gid;  ///< Group name or number; empty: the user's primary group.
   std::optional<std::uint32_t> umask;
   std::string chroot;
-  std::string log;       ///< Empty: LOG_DIR/NAME.log.
-  std::string err_log;   ///< Empty: same as `log`.
-  std::string pid_file;  ///< Empty: the start command stays in the foreground.
+  std::string log;         ///< Empty: LOG_DIR/NAME.log.
+  std::string err_log;     ///< Empty: same as `log`.
+  std::string pid_file;    ///< Empty: the start command stays in the foreground.
   bool whole_tree = true;  ///< false for `kill: process`.
   bool operator==(const ProcessSpec&) const = default;
 };
@@ -219,15 +219,15 @@ struct DaemonSpec {
   std::vector<std::string> readers;
   std::optional<std::uint32_t> socket_mode;
   std::string log;
-  std::string log_level;   ///< "", debug, info, warn, error.
-  std::string log_format;  ///< "", text, json.
+  std::string log_level;         ///< "", debug, info, warn, error.
+  std::string log_format;        ///< "", text, json.
   Duration shutdown_timeout{0};  ///< 0: each watch's own ladder.
   bool operator==(const DaemonSpec&) const = default;
 };
 
 /// The whole configuration.
 struct Config {
-  std::vector<WatchSpec> watches;  ///< In the order of definition; names are unique.
+  std::vector<WatchSpec> watches;              ///< In the order of definition; names are unique.
   std::map<std::string, ConsulSpec> clusters;  ///< "" is the default one; always there.
   DaemonSpec daemon;
   std::vector<std::string> files;  ///< Every file read, includes too, in order.

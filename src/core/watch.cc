@@ -109,7 +109,7 @@ void Watch::reloaded(Step& step, bool good, const std::string& how) {
   ++reloads_;
   reload_failed_ = !good;
   if (good) {
-    last_change_ = {step.now.wall_ms, "reload", cause_.by, cause_.reason};
+    last_change_ = LastChange{step.now.wall_ms, "reload", cause_.by, cause_.reason};
     begin_changes(step, Action::reload);
     amend(step);
   }

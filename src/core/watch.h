@@ -10,6 +10,7 @@
 #include "core/memo.h"
 #include "core/messages.h"
 #include "core/random.h"
+#include "core/rare.h"
 #include "core/run_ids.h"
 #include "core/trial.h"
 
@@ -107,7 +108,7 @@ class Watch {
   State state() const { return state_; }
   bool monitored() const { return monitored_; }
   bool wanted() const { return wanted_; }
-  bool held() const { return hold_.has_value(); }
+  bool held() const { return static_cast<bool>(hold_); }
   RunId run() const { return run_; }
   /// The last run that ended.
   RunId ended() const { return ended_; }
@@ -173,7 +174,7 @@ class Watch {
   void await_ready(Step& step, Time since);
   void on_tick(Step& step);
   void on_due(Step& step);
-  void end_by_fault(Step& step, const std::string& by, const std::string& why);
+  void end_by_fault(Step& step, const char* by, const std::string& why);
   void order(bool wanted, const Cause& cause);
   bool outdated() const;
   const Command* hook(std::optional<Command> HooksSpec::*which) const;
@@ -247,15 +248,15 @@ class Watch {
 
   RunId ended_ = RunId::none;  ///< The last run: exit conditions answer about it.
   std::optional<Time> hold_until_;
-  Cause cause_;           ///< Why the current transition happens.
-  std::string fault_by_;  ///< exit | watchdog: who found the current run at fault.
+  Cause cause_;                    ///< Why the current transition happens.
+  const char* fault_by_ = "exit";  ///< exit | watchdog: who found the current run at fault.
   std::string failure_;
   std::uint32_t failures_ = 0;
   std::uint64_t restarts_ = 0;
   std::uint64_t reloads_ = 0;
-  std::optional<HoldReport> hold_;
-  std::optional<LastExit> last_exit_;
-  std::optional<LastChange> last_change_;
+  Rare<HoldReport> hold_;
+  Rare<LastExit> last_exit_;
+  Rare<LastChange> last_change_;
   std::vector<Time> falls_;  ///< flapping: the last `times` faults
   std::vector<Time> retries_;
   std::int64_t since_wall_ms_ = 0;

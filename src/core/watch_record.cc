@@ -122,6 +122,7 @@ void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
   if (live.after > 0 && live.after <= static_cast<std::uint32_t>(After::remove))
     after_ = static_cast<After>(live.after);
   fault_by_ = "exit";
+  if (last_change_) cause_ = {last_change_->action, last_change_->by, last_change_->reason};
   launched_once_ = true;
   missed_ = live.adopted;
   if (!ordered_ && !by_condition_ && after_ == After::fail) wanted_ = true;

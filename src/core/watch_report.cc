@@ -89,7 +89,7 @@ std::optional<PendingReport> Watch::pending(Moment now) const {
   if (state_ == State::backoff && due_)
     return PendingReport{"restart", failure_, "backoff", wall(*due_)};
   if (state_ == State::failed && due_)
-    return PendingReport{"restart", failure_, "backoff", wall(*due_)};
+    return PendingReport{"restart", "flapping: " + failure_, "backoff", wall(*due_)};
   for (std::size_t i = 0; i < changes_.size(); ++i) {
     const ConditionSpec& condition = spec_->conditions[i];
     if (!changes_[i] || !changes_[i]->changed() || run_ == RunId::none) continue;
@@ -149,10 +149,10 @@ WatchReport Watch::report(Moment now) const {
             .count();
   }
   report.restarts = restarts_;
-  report.last_exit = last_exit_;
-  report.last_change = last_change_;
+  report.last_exit = last_exit_.copy();
+  report.last_change = last_change_.copy();
   report.pending = pending(now);
-  report.hold = hold_;
+  report.hold = hold_.copy();
   report.essential = spec_->essential;
   report.file = spec_->file;
   report.log = spec_->process.log;

@@ -31,7 +31,7 @@ void Watch::enter(Step& step, State state, const Cause& cause) {
   const bool told = state == State::starting || state == State::stopping ||
                     (state == State::stopped && !cause.action.empty());
   if (told && cause.by != "supvd")
-    last_change_ = {step.now.wall_ms, cause.action, cause.by, cause.reason};
+    last_change_ = LastChange{step.now.wall_ms, cause.action, cause.by, cause.reason};
   step.emit(fx::Note{spec_->name, NoteKind::change, before, shown_state(), cause.action, cause.by,
                      cause.reason, pid_});
 }
@@ -124,7 +124,10 @@ void Watch::await_ready(Step& step, Time since) {
 }
 
 void Watch::on_ready(Step& step, RunId run) {
-  if (run == run_ && state_ == State::starting && !following_) become_up(step);
+  // A run that has its socket for the watchdog alone may speak too early.
+  const ReadySpec::Kind kind = spec_->ready.kind;
+  const bool asked = kind != ReadySpec::Kind::alive && kind != ReadySpec::Kind::after;
+  if (asked && run == run_ && state_ == State::starting && !following_) become_up(step);
 }
 
 void Watch::become_up(Step& step) {

@@ -188,7 +188,7 @@ void Watch::settle(Step& step) {
 }
 
 void Watch::fail(Step& step) {
-  const Cause cause{"restart", fault_by_.empty() ? "exit" : fault_by_, failure_};
+  const Cause cause{"restart", fault_by_, failure_};
   due_.reset();
   if (closing_ || !wanted_ || !monitored_)
     return enter(step, State::stopped, {"", cause.by, failure_});
@@ -201,12 +201,10 @@ void Watch::fail(Step& step) {
   if (!failed_start_ && lived >= spec_->backoff.reset_after) failures_ = 0;
   if (out) due_ = std::exchange(retry_due_, std::nullopt);
   if (out || flaps(step)) {
-    const bool retried = due_.has_value();
-    return enter(
-        step, State::failed,
-        {"", "flapping",
-         fmt::format("{}{}", failure_,
-                     retried ? "; flapping, will be tried again" : "; flapping, given up")});
+    const std::string why =
+        fmt::format("flapping, {}: {}", due_ ? "will be tried again" : "given up", failure_);
+    last_change_ = LastChange{step.now.wall_ms, "stop", "flapping", why};
+    return enter(step, State::failed, {"", "flapping", why});
   }
   const BackoffSpec& backoff = spec_->backoff;
   double delay = 0;

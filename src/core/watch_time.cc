@@ -15,7 +15,7 @@ constexpr Duration kFollow = 50ms;  ///< Between two looks at a pid file.
 
 }  // namespace
 
-void Watch::end_by_fault(Step& step, const std::string& by, const std::string& why) {
+void Watch::end_by_fault(Step& step, const char* by, const std::string& why) {
   failure_ = why;
   fault_by_ = by;
   failed_start_ = state_ == State::starting;

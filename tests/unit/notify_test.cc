@@ -88,6 +88,7 @@ void say_and_die(const std::string& address, const std::string& text) {
 TEST_CASE("READY, WATCHDOG and MAINPID are heard, the rest is not news") {
   Room room;
   const Notify::Opened opened = room.notify.open(kRun, Notify::Reach::path);
+  room.notify.listen(kRun);
   CHECK(opened.address == room.dir.path + "/notify/30007");
   say(opened.address, "STATUS=loading\nREADY=1\nMAINPID=4711\nERRNO=2");
   say(opened.address, "WATCHDOG=1");
@@ -104,6 +105,7 @@ TEST_CASE("READY, WATCHDOG and MAINPID are heard, the rest is not news") {
 TEST_CASE("empty and oversized messages are ignored and do no harm") {
   Room room;
   const Notify::Opened opened = room.notify.open(kRun, Notify::Reach::path);
+  room.notify.listen(kRun);
   say(opened.address, "");
   say(opened.address, "READY=1\n" + std::string(5000, 'x'));
   say(opened.address, std::string("\0\n\n=\nREADY", 10));
@@ -117,6 +119,7 @@ TEST_CASE("empty and oversized messages are ignored and do no harm") {
 TEST_CASE("a living stranger is not heard") {
   Room room;
   const Notify::Opened by_path = room.notify.open(kRun, Notify::Reach::path);
+  room.notify.listen(kRun);
   room.member = false;
   say(by_path.address, "READY=1");
   room.listen();
@@ -127,11 +130,13 @@ TEST_CASE("of senders that are gone only those are heard whom the path vouches f
   Room room;
   room.member = false;
   const Notify::Opened by_path = room.notify.open(kRun, Notify::Reach::path);
+  room.notify.listen(kRun);
   say_and_die(by_path.address, "READY=1");
   room.listen();
   CHECK(room.readies() == 1);
   const auto other = static_cast<RunId>(0x40008);
   const Notify::Opened anywhere = room.notify.open(other, Notify::Reach::anywhere);
+  room.notify.listen(other);
   CHECK(anywhere.address[0] == '@');
   say_and_die(anywhere.address, "READY=1");
   room.listen();
@@ -145,7 +150,9 @@ TEST_CASE("of senders that are gone only those are heard whom the path vouches f
 TEST_CASE("the directory is ours alone, names of another generation differ, close unlinks") {
   Room room;
   const Notify::Opened first = room.notify.open(kRun, Notify::Reach::path);
+  room.notify.listen(kRun);
   const Notify::Opened second = room.notify.open(static_cast<RunId>(0x50007), Notify::Reach::path);
+  room.notify.listen(static_cast<RunId>(0x50007));
   CHECK(first.address != second.address);
   struct stat status {};
   REQUIRE(::stat((room.dir.path + "/notify").c_str(), &status) == 0);
@@ -164,6 +171,7 @@ TEST_CASE("a path too long for a socket address becomes an abstract name") {
       reactor, deep,
       {[](RunId, pid_t) { return true; }, [&](const Event&) { ++heard; }, [](RunId, pid_t) {}});
   const Notify::Opened opened = notify.open(kRun, Notify::Reach::path);
+  notify.listen(kRun);
   REQUIRE(opened.address[0] == '@');
   say(opened.address, "READY=1");
   CHECK(reactor.wait(1s));
@@ -188,7 +196,7 @@ TEST_CASE("what is said between two brains waits in the kept descriptor") {
   Notify second(reactor, dir.path,
                 {[](RunId, pid_t) { return true; },
                  [&](Event event) { heard.push_back(std::move(event)); }, [](RunId, pid_t) {}});
-  second.adopt(kRun, std::move(kept));
+  second.adopt(kRun, std::move(kept), true);
   reactor.wait(1s);
   REQUIRE(heard.size() == 1);
   CHECK(std::get<ev::Ready>(heard[0]).run == kRun);
@@ -199,6 +207,7 @@ TEST_CASE("what is said between two brains waits in the kept descriptor") {
 TEST_CASE("descriptors sent along are closed, which answers a barrier") {
   Room room;
   const Notify::Opened opened = room.notify.open(kRun, Notify::Reach::path);
+  room.notify.listen(kRun);
   int ends[2];
   REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
   Fd read_end(ends[0]);
