@@ -9,7 +9,7 @@
 namespace supv {
 namespace {
 
-constexpr std::size_t kMaxQueued = 16 * 1024 * 1024;
+constexpr std::size_t kMaxQueued = std::size_t{16} * 1024 * 1024;
 
 /// Different for every brain that ever speaks on a channel.
 std::uint64_t make_session() {

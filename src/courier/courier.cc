@@ -25,9 +25,9 @@ using courier::Link;
 constexpr std::size_t kMaxUnderWay = 4096;
 /// Answers are packed for the socket only as fast as it takes them, so that the rest can still be
 /// kept for the next brain.
-constexpr std::size_t kPackedAhead = 256 * 1024;
+constexpr std::size_t kPackedAhead = std::size_t{256} * 1024;
 /// While this much waits for a slow brain, servers wait too: nothing is read from them.
-constexpr std::size_t kMaxWaiting = 16 * 1024 * 1024;
+constexpr std::size_t kMaxWaiting = std::size_t{16} * 1024 * 1024;
 
 class Courier {
  public:

@@ -15,7 +15,7 @@
 namespace supv::courier {
 namespace {
 
-constexpr std::size_t kMaxPem = 4 * 1024 * 1024;
+constexpr std::size_t kMaxPem = std::size_t{4} * 1024 * 1024;
 
 /// The files under a directory, in a stable order. Consul's own tools walk it the same way.
 std::vector<std::string> files_under(const std::string& directory) {

@@ -19,7 +19,7 @@ struct Head {
 };
 
 /// Well under what a socket's buffer takes, so that a slow reader costs no partial packets.
-constexpr std::size_t kMaxPacket = 64 * 1024;
+constexpr std::size_t kMaxPacket = std::size_t{64} * 1024;
 constexpr std::size_t kMaxChunk = kMaxPacket - sizeof(Head);
 
 /// The longest payload; 0 for a kind that does not exist.
@@ -31,7 +31,7 @@ std::size_t limit(Kind kind) {
     case Kind::request:
       return kMaxRequest;
     case Kind::done:
-      return kMaxBody + 64 * 1024;
+      return kMaxBody + std::size_t{64} * 1024;
   }
   return 0;
 }

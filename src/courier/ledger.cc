@@ -10,7 +10,7 @@ namespace {
 
 constexpr auto kKeepFor = std::chrono::seconds(60);
 constexpr std::size_t kMaxKept = 1024;
-constexpr std::size_t kMaxKeptBytes = 16 * 1024 * 1024;
+constexpr std::size_t kMaxKeptBytes = std::size_t{16} * 1024 * 1024;
 
 }  // namespace
 

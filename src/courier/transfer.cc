@@ -10,7 +10,7 @@ namespace supv::courier {
 namespace {
 
 /// All answers in progress together; kMaxBody bounds each of them.
-constexpr std::size_t kMaxBuffered = 64 * 1024 * 1024;
+constexpr std::size_t kMaxBuffered = std::size_t{64} * 1024 * 1024;
 constexpr std::size_t kMaxErrorText = 300;
 
 std::string_view trim(std::string_view text) {
@@ -137,7 +137,7 @@ Done Transfer::give_up() {
   return failed((sent > 0 ? "no complete answer" : "no connection") + within);
 }
 
-Done Transfer::failed(std::string error) const {
+Done Transfer::failed(const std::string& error) const {
   Done done;
   done.tag = request_.tag;
   done.error = printable(error).substr(0, kMaxErrorText);

@@ -29,7 +29,7 @@ class Transfer {
   static std::size_t on_header(char* bytes, std::size_t, std::size_t size, void* self);
   void set_request(const UrlParts& url);
   void take_header(std::string_view line);
-  Done failed(std::string error) const;
+  Done failed(const std::string& error) const;
   std::string describe(CURLcode result) const;
 
   const CurlApi& curl_;

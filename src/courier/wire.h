@@ -13,9 +13,9 @@
 namespace supv::courier {
 
 /// The largest answer that is carried; a larger one becomes an error.
-inline constexpr std::size_t kMaxBody = 8 * 1024 * 1024;
+inline constexpr std::size_t kMaxBody = std::size_t{8} * 1024 * 1024;
 /// The largest request, everything counted.
-inline constexpr std::size_t kMaxRequest = 1024 * 1024;
+inline constexpr std::size_t kMaxRequest = std::size_t{1024} * 1024;
 
 enum class Method : std::uint8_t { get, put, remove };
 

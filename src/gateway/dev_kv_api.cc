@@ -1,10 +1,9 @@
 #include "gateway/dev_kv_api.h"
 
 #include <algorithm>
-#include <array>
-#include <map>
 
 #include "base/units.h"
+#include "gateway/dev_kv_url.h"
 
 namespace supv {
 namespace {
@@ -12,64 +11,6 @@ namespace {
 constexpr std::string_view kKvPath = "/v1/kv/";
 constexpr auto kDefaultWait = std::chrono::minutes(5);
 constexpr auto kMaxWait = std::chrono::minutes(10);
-
-using Parameters = std::map<std::string, std::string, std::less<>>;
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-/// Empty when a percent sign is not followed by two hexadecimal digits.
-std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '+' && plus_is_space) {
-      out += ' ';
-    } else if (text[i] != '%') {
-      out += text[i];
-    } else {
-      const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-      const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-      if (low < 0) return std::nullopt;
-      out += static_cast<char>(high * 16 + low);
-      i += 2;
-    }
-  }
-  return out;
-}
-
-Parameters parse_query(std::string_view query) {
-  Parameters parameters;
-  while (!query.empty()) {
-    const auto end = std::min(query.find('&'), query.size());
-    const std::string_view one = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    const auto equals = std::min(one.find('='), one.size());
-    const auto name = percent_decode(one.substr(0, equals), true);
-    const auto value = percent_decode(one.substr(std::min(equals + 1, one.size())), true);
-    if (name && value && !one.empty()) parameters.try_emplace(*name, *value);
-  }
-  return parameters;
-}
-
-/// As Go's HTTP router cleans a path: no doubled slashes, no dots; a slash at the end stays.
-std::string clean(std::string_view path) {
-  std::vector<std::string_view> parts;
-  for (std::string_view left = path; !left.empty();) {
-    const auto end = std::min(left.find('/'), left.size());
-    const std::string_view part = left.substr(0, end);
-    left.remove_prefix(std::min(end + 1, left.size()));
-    if (part == ".." && !parts.empty()) parts.pop_back();
-    if (!part.empty() && part != "." && part != "..") parts.push_back(part);
-  }
-  std::string out;
-  for (const std::string_view part : parts) out += '/' + std::string(part);
-  if (out.empty() || (!path.empty() && path.back() == '/')) out += '/';
-  return out;
-}
 
 KvAnswer plain(unsigned status, std::string text) {
   return {status, {{"Content-Type", "text/plain; charset=utf-8"}}, std::move(text)};
@@ -95,14 +36,17 @@ std::string json_entry(const std::string& key, const KvStore::Entry& entry) {
 
 std::string json_list(const std::vector<std::string>& items) {
   std::string out = "[\n";
-  for (const std::string& item : items) out += item + (&item == &items.back() ? "\n" : ",\n");
+  for (const std::string& item : items) {
+    out += item;
+    out += &item == &items.back() ? "\n" : ",\n";
+  }
   return out + ']';
 }
 
 /// One request taken apart.
 struct Call {
   std::string key;
-  Parameters parameters;
+  UrlParameters parameters;
   bool has(std::string_view name) const { return parameters.find(name) != parameters.end(); }
   std::string get(std::string_view name) const {
     const auto found = parameters.find(name);
@@ -250,7 +194,7 @@ KvApi::Outcome erase(KvStore& store, const Call& call) {
 /// Requests that are answered without a look at the store.
 std::optional<KvAnswer> route(const KvAsk& ask, const std::string& path, std::string_view query,
                               std::uint16_t port) {
-  const std::string cleaned = path == "/v1/kv" ? std::string(kKvPath) : clean(path);
+  const std::string cleaned = path == "/v1/kv" ? std::string(kKvPath) : clean_url_path(path);
   if (cleaned != path) {
     std::string location = cleaned;
     if (!query.empty()) location += '?' + std::string(query);
@@ -290,7 +234,7 @@ KvApi::Outcome KvApi::serve(KvStore& store, const KvAsk& ask) const {
     outcome.answer = std::move(*answer);
     return outcome;
   }
-  const Call call{path->substr(kKvPath.size()), parse_query(query)};
+  const Call call{path->substr(kKvPath.size()), parse_url_query(query)};
   answer = check_common(call);
   const std::string datacenter = call.get("dc");
   if (!answer && !datacenter.empty() && datacenter != "dc1")

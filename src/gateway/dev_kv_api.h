@@ -13,7 +13,7 @@
 namespace supv {
 
 /// The largest value, as in Consul.
-inline constexpr std::size_t kMaxKvValue = 512 * 1024;
+inline constexpr std::size_t kMaxKvValue = std::size_t{512} * 1024;
 
 /// Go's time.ParseDuration, which reads `wait`: "1.5s", "1h30m", "-2ms", "0". Empty: not one.
 std::optional<std::chrono::nanoseconds> parse_go_duration(std::string_view text);
