@@ -5,9 +5,20 @@
 #include <algorithm>
 
 namespace supv {
+namespace {
+
+constexpr Duration kAgain{30000};  ///< Between two tries to act on one and the same value.
+
+}  // namespace
 
 void ChangeTrial::begin(const Sample& baseline, bool assumed) {
   timeline_.begin(baseline, assumed);
+  acted_on_ = Sample{};
+}
+
+void ChangeTrial::acted(Time now) {
+  last_acted_ = now;
+  acted_on_ = timeline_.newest();
 }
 
 bool ChangeTrial::see(Moment now, const Sample& sample) {
@@ -32,7 +43,11 @@ std::optional<ChangeTrial::Readiness> ChangeTrial::ready() const {
   const KvSpec& kv = *spec_->kv;
   const Duration longest = kv.settle_max.count() > 0 ? kv.settle_max : kv.settle * 4;
   Time quiet = std::min(last_change_ + kv.settle, first_change_ + std::max(longest, kv.settle));
-  if (last_acted_) quiet = std::max(quiet, *last_acted_ + kv.min_interval);
+  if (last_acted_) {
+    // The same value once more: what was done about it (a reload) has failed.
+    const bool again = acted_on_.same_as(timeline_.newest());
+    quiet = std::max(quiet, *last_acted_ + std::max(kv.min_interval, again ? kAgain : Duration(0)));
+  }
   if (spec_->splay.count() == 0) return Readiness{quiet, "settle"};
   // From host, watch and value: spread over the fleet, and the same after a crash of supvd.
   const Digest dice = keyed_hash({salt_, timeline_.newest().digest.low}, "splay");

@@ -33,9 +33,9 @@ class ChangeTrial {
   };
   std::optional<Readiness> ready() const;
   /// It was acted on.
-  void acted(Time now) { last_acted_ = now; }
+  void acted(Time now);
   /// What was changed while supvd was away counts as seen (missed: ignore, notify).
-  void rebase() { timeline_.begin(latest_, timeline_.assumed()); }
+  void rebase() { begin(latest_, timeline_.assumed()); }
 
   /// The newest valid sample, also one that `on_delete: hold` does not judge by.
   const Sample& latest() const { return latest_; }
@@ -57,6 +57,7 @@ class ChangeTrial {
   Time first_change_{};
   Time last_change_{};
   std::optional<Time> last_acted_;
+  Sample acted_on_;  ///< The value it was acted on for; none since the run (or reload) began.
 };
 
 }  // namespace supv
