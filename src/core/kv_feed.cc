@@ -223,6 +223,7 @@ std::vector<KvNews> KvFeed::on_reply(Moment now, const ev::HttpDone& done) {
   auto answer = feed.follower.on_reply(now.time, done.reply, random_);
   if (!answer) {
     std::vector<KvNews> news;
+    if (feed.follower.trouble().empty()) return news;  // asked again before it is believed
     for (const KvSubscription& to : feed.subscribers)
       news.push_back({to.who, std::nullopt, feed.follower.trouble()});
     return news;

@@ -56,12 +56,15 @@ fx::Http KvFollower::ask(Time now, std::uint64_t tag) {
   return request;
 }
 
-void KvFollower::accept(Time now, std::uint64_t index, bool early) {
+/// False: an answer whose index went back, or came early with nothing new, may be older than what
+/// is known (a snapshot being restored, an answer that an earlier brain waited for). The key is
+/// read again before anything is believed.
+bool KvFollower::accept(Time now, std::uint64_t index, bool early) {
   trouble_.clear();
   failures_ = 0;
   if (query_.poll) {
     due_ = now + query_.interval;
-    return;
+    return true;
   }
   const bool back = index < index_;
   const bool restored = index == index_ && early;
@@ -71,6 +74,7 @@ void KvFollower::accept(Time now, std::uint64_t index, bool early) {
   // coming at once with nothing new.
   const Duration pause = std::min<Duration>(kPace * (1 << std::min(hasty_, 6U)), kDown);
   due_ = hasty_ == 0 ? std::max(asked_at_ + kPace, now) : now + pause;
+  return !back && !restored;
 }
 
 std::optional<KvAnswer> KvFollower::on_absent(Time now, std::uint64_t index) {
@@ -83,7 +87,7 @@ std::optional<KvAnswer> KvFollower::on_absent(Time now, std::uint64_t index) {
   const bool early = index_ != 0 && !confirming_ && now - asked_at_ < kWait * 9 / 10;
   confirming_ = false;
   absent_ = true;
-  accept(now, index, early);
+  if (!accept(now, index, early)) return std::nullopt;
   return KvAnswer{true, index, {}};
 }
 
@@ -122,7 +126,7 @@ std::optional<KvAnswer> KvFollower::on_reply(Time now, const HttpReply& reply, R
   const bool early = index_ != 0 && !confirming_ && now - asked_at_ < kWait * 9 / 10;
   confirming_ = false;
   absent_ = false;
-  accept(now, reply.index, early);
+  if (!accept(now, reply.index, early)) return std::nullopt;
   return KvAnswer{false, reply.index, std::move(*entries)};
 }
 

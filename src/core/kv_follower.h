@@ -56,7 +56,7 @@ class KvFollower {
 
  private:
   std::optional<KvAnswer> on_absent(Time now, std::uint64_t index);
-  void accept(Time now, std::uint64_t index, bool early);
+  bool accept(Time now, std::uint64_t index, bool early);
   void fail(Time now, const HttpReply& reply, std::string why, bool stubborn, Random& random);
 
   KvQuery query_;
