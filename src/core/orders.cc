@@ -53,6 +53,29 @@ void Orders::begin(Step& step, const Roster& roster, std::string text) {
     step.emit(fx::Reply{client, tag, true, progress});
 }
 
+void Orders::overtake(Step& step) {
+  const auto side = [](Request::Verb verb) {
+    const bool up = verb == Request::Verb::start || verb == Request::Verb::restart ||
+                    verb == Request::Verb::monitor;
+    const bool down = verb == Request::Verb::stop || verb == Request::Verb::unmonitor;
+    return up ? 1 : down ? -1 : 0;
+  };
+  for (Order& order : orders_) {
+    if (order.done || &order == &newest()) continue;
+    bool lost = false;
+    for (Goal& goal : order.goals)
+      for (const Goal& later : newest().goals) {
+        if (goal.done || later.done || goal.watch != later.watch) continue;
+        if (side(goal.verb) * side(later.verb) != -1) continue;
+        goal.done = lost = true;
+        goal.text = later.verb == Request::Verb::stop        ? "overtaken by a stop"
+                    : later.verb == Request::Verb::unmonitor ? "overtaken by an unmonitor"
+                                                             : "overtaken by a start";
+      }
+    if (lost) write_down(step, order);
+  }
+}
+
 Orders::Goal& Orders::goal_of(std::uint32_t watch) {
   const auto at = std::find_if(newest().goals.begin(), newest().goals.end(),
                                [&](const Goal& goal) { return goal.watch == watch; });

@@ -36,6 +36,9 @@ class Orders {
   void add_goal(Goal goal) { newest().goals.push_back(std::move(goal)); }
   /// All goals are named: tells the client how long it may take, writes the order down.
   void begin(Step& step, const Roster& roster, std::string text = "");
+  /// The order just taken speaks last: what earlier ones still want of its watches against it is
+  /// lost, now and for a later brain.
+  void overtake(Step& step);
   /// The goal for `watch` in the order just taken.
   Goal& goal_of(std::uint32_t watch);
   /// What a load is going to change, for its answer.

@@ -105,6 +105,7 @@ void Supervisor::order(Step& step, const Request& request,
   }
   // Written down before the first deed, so that a brain that dies in the middle is continued.
   orders_.begin(step, roster_);
+  orders_.overtake(step);
   for (Orders::Goal& goal : goals)
     if (Watch* watch = roster_.at(goal.watch); watch != nullptr && !goal.done)
       act(step, request, *watch, orders_.goal_of(goal.watch));
