@@ -54,6 +54,7 @@ void Keeper::begin_stop(Slot& slot) {
 
 /// Does the step that is due, and those that follow it at once.
 void Keeper::climb(Slot& slot) {
+  if (!slot.main_lives()) return begin_rest(slot, slot.kill_at_ns - now_ns());
   Record record;
   read_back(slot, record);
   while (slot.ladder_step < record.ladder_count) {

@@ -41,17 +41,17 @@ void Keeper::recall(std::uint32_t index, const Record& record) {
   slot.step = record.step;
   slot.error = record.error;
   slot.after = record.after;
-  slot.stage = static_cast<Stage>(record.stage);
+  // Outside of an end the stage means nothing, whatever the bytes say.
+  if (slot.phase == wire::Phase::stopping || slot.phase == wire::Phase::stuck)
+    slot.stage = static_cast<Stage>(record.stage);
   slot.ladder_step = static_cast<std::uint8_t>(record.ladder_step);
   if (record.status.how != 0) slot.set_status(record.status);
   if (index >= high_) high_ = index + 1;
 }
 
 void Keeper::recover_slot(Slot& slot) {
-  if (slot.over()) {
-    if (index_of(slot) == 0) clear(slot);
-    return;
-  }
+  if (index_of(slot) == 0 && !slot.main_lives()) return clear(slot);
+  if (slot.over()) return;
   if (slot.phase == wire::Phase::intent) return recover_intent(slot);
   if (slot.main_lives()) return recover_main(slot);
   resume(slot);
@@ -92,10 +92,12 @@ void Keeper::resume(Slot& slot) {
   const std::int64_t now = now_ns();
   switch (slot.phase) {
     case wire::Phase::launching:
+      if (!slot.main_lives()) return main_ended(slot, slot.status());
       // Past its gate; how exec went was told to the keeper that died. It runs until it ends.
       slot.phase = wire::Phase::running;
       return note(slot);
     case wire::Phase::running:
+      if (!slot.main_lives()) return main_ended(slot, slot.status());
       return;
     case wire::Phase::lingering:
       return wake_at(slot, now);

@@ -43,8 +43,8 @@ bool fields_in_range(const Record& record) {
   return record.phase > wire::Phase::empty && record.phase <= wire::Phase::failed &&
          record.step <= wire::Step::slot && record.stage < kStages &&
          record.ladder_count <= wire::kMaxLadder && record.ladder_step <= record.ladder_count &&
-         record.memo_size <= wire::kMaxMemo && record.status.how >= 0 && record.status.how <= 3 &&
-         (record.life.flags & ~kKnownFlags) == 0;
+         record.memo_size <= wire::kMaxMemo && record.kill_at_ns >= 0 && record.status.how >= 0 &&
+         record.status.how <= 3 && (record.life.flags & ~kKnownFlags) == 0;
 }
 
 bool life_makes_sense(const Record& record, std::uint32_t slot) {
