@@ -73,10 +73,10 @@ std::optional<KvAnswer> check_common(const Call& call) {
 std::optional<KvAnswer> check_conflict(const Call& call, std::vector<std::string_view> names) {
   if (std::count_if(names.begin(), names.end(), [&](auto name) { return call.has(name); }) < 2)
     return std::nullopt;
-  std::string text;
-  for (const auto& [name, value] : call.parameters)
-    text += (text.empty() ? "" : "&") + name + '=' + value;
-  return plain(400, "Conflicting flags: " + text);
+  std::string text = "Conflicting flags: ";
+  for (const auto& [name, value] : call.parameters) text.append(name).append("=" + value + "&");
+  text.pop_back();
+  return plain(400, text);
 }
 
 KvAnswer read_keys(const KvStore& store, const Call& call) {

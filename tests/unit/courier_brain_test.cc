@@ -96,6 +96,28 @@ TEST_CASE("without an equal reuse key nothing is taken over, and old tags never 
   CHECK(next(brain, 0.3).tag == 0);
 }
 
+TEST_CASE("an answer that lies unread on the socket is not for the next brain") {
+  BlockingServer blocker;
+  const CourierProcess courier;
+  {
+    CourierChannel old_brain = courier.connect();
+    REQUIRE(old_brain.send(get(100, blocker.server().url("/old"))));
+    REQUIRE(old_brain.send(get(101, blocker.server().url("/old"))));
+    char packet[70000];
+    int packets = 0;
+    REQUIRE(eventually([&] {
+      if (::recv(old_brain.fd(), packet, sizeof packet, MSG_DONTWAIT) > 0) ++packets;
+      return packets == 2;  // Welcome and the first answer; the second one is left.
+    }));
+    pollfd readable{old_brain.fd(), POLLIN, 0};
+    REQUIRE(::poll(&readable, 1, 10000) == 1);
+  }
+  CourierChannel brain = courier.connect();
+  REQUIRE(brain.send(get(1, blocker.server().url("/new"))));
+  CHECK(next(brain).tag == 1);
+  CHECK(next(brain, 0.2).tag == 0);
+}
+
 TEST_CASE("two requests of one brain with the same key are two requests") {
   BlockingServer blocker;
   const CourierProcess courier;
