@@ -76,13 +76,13 @@ protocol::Call wait_call(const char* until, std::vector<std::string> names) {
   return call;
 }
 
-/// Says which watches are not as they should be; true when all are.
+/// Says which watches are not as their file has them; true when none has failed.
 bool name_failures(const ctl::Reply& reply) {
   if (!reply.answer) return reply.code == 0;
   bool fine = true;
   for (const Outcome& outcome : reply.answer->report.outcomes) {
-    if (outcome.ok) continue;
-    fine = false;
+    if (outcome.ok && outcome.text != kStaysStopped) continue;
+    fine = fine && outcome.ok;
     fmt::print(stderr, "supvd: {}: {}\n", printable(outcome.watch), printable(outcome.text));
   }
   return fine;

@@ -92,11 +92,15 @@ constexpr std::chrono::seconds kCalm{1};
 
 }  // namespace
 
-/// After a storm (a thousand starts, a load) most of what it took is free, but still ours.
+/// After a storm (a thousand starts, a load) most of what it took is free, but still ours. Given
+/// back once, when it is over.
 void LinuxWorld::give_back_memory() {
-  if (deeds_ < kStorm || now_.time - gave_back_ < kCalm) return;
-  deeds_ = 0;
-  gave_back_ = now_.time;
+  if (deeds_ >= kStorm) {
+    deeds_ = 0;
+    give_back_at_ = now_.time + kCalm;
+  }
+  if (!give_back_at_ || now_.time < *give_back_at_) return;
+  give_back_at_.reset();
   ::malloc_trim(0);
 }
 
@@ -114,7 +118,7 @@ std::vector<Event> LinuxWorld::wait(std::optional<Time> wake) {
       ::malloc_trim(0);
     }
     give_back_memory();
-    turn(wake);
+    turn(give_back_at_ && (!wake || *give_back_at_ < *wake) ? give_back_at_ : wake);
     if (wake && *wake <= now_.time) say(ev::Tick{});
     if (inbox_.empty()) continue;
     booted_ = true;

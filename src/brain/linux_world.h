@@ -139,7 +139,7 @@ class LinuxWorld final : public World, private ControlWorld {
   bool begun_ = false;   ///< ... and what the core made of it was performed.
   bool said_ready_ = false;
   std::uint64_t deeds_ = 0;  ///< Effects performed since memory was last given back.
-  Time gave_back_{};
+  std::optional<Time> give_back_at_;
   std::string dev_address_;
   std::vector<std::string> leaving_;  ///< Watches out of the configuration whose FIFOs remain.
 

@@ -141,7 +141,9 @@ void Orders::judge(Goal& goal, const Request& request, const Watch* watch, Time)
       if (request.until == "launched") {
         const bool good =
             watch->failure().empty() || state == State::starting || state == State::up;
-        if (watch->launched_once()) settle(good, good ? watch->shown_state() : watch->failure());
+        if (!watch->launched_once()) return;
+        if (watch->kept_down()) return settle(true, kStaysStopped);
+        settle(good, good ? watch->shown_state() : watch->failure());
       } else if (request.until == "stopped" || request.until == "gone") {
         const bool gone = watch->at_rest() && (request.until == "gone" || state == State::stopped ||
                                                state == State::exited || state == State::failed);

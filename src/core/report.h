@@ -92,6 +92,9 @@ struct Outcome {
   std::string text;  ///< "up, pid 4711" or why not.
 };
 
+/// What supvd's own start is told of a watch that is not started.
+inline constexpr const char* kStaysStopped = "stays stopped, as an operator left it";
+
 /// Codes of contract 3; the client exits with them.
 namespace code {
 inline constexpr int kDone = 0, kFailed = 1, kUsage = 2, kDenied = 4, kNoSuchWatch = 5,

@@ -108,6 +108,8 @@ class Watch {
   State state() const { return state_; }
   bool monitored() const { return monitored_; }
   bool wanted() const { return wanted_; }
+  /// An operator's earlier word keeps it from being started.
+  bool kept_down() const { return ordered_ && !wanted_; }
   bool held() const { return static_cast<bool>(hold_); }
   RunId run() const { return run_; }
   /// The last run that ended.
