@@ -118,6 +118,8 @@ TEST_CASE("what is no YAML, or too clever, is refused at its place") {
       {"a: *b\n", "1:4: the referenced anchor is not defined"},
       {"? [a]\n: b\n", "1:3: a key must be text, not a list"},
       {"{a: 1}: b\n", "1:1: a key must be text, not a map"},
+      {"a: 1\nb\n", "2:1: there is no ':' behind 'b'"},
+      {"a: {b, c: 1}\n", "1:5: there is no ':' behind 'b'"},
       {": x\n", "1:1: a key is missing before this ':'"},
       {"%YAML 1.3\n---\na: b\n", "1:1: directives are not supported"},
       {"%TAG ! x\n---\na: b\n", "1:1: directives are not supported"},
