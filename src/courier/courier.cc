@@ -23,8 +23,7 @@ using courier::Ledger;
 using courier::Link;
 
 constexpr std::size_t kMaxUnderWay = 4096;
-/// Answers are packed for the socket only as fast as it takes them, so that the rest can still be
-/// kept for the next brain.
+/// Answers are packed for the socket only as fast as it takes them.
 constexpr std::size_t kPackedAhead = std::size_t{256} * 1024;
 /// While this much waits for a slow brain, servers wait too: nothing is read from them.
 constexpr std::size_t kMaxWaiting = std::size_t{16} * 1024 * 1024;
@@ -41,7 +40,7 @@ class Courier {
   void take_request(courier::Request request);
   void take_answers();
   void begin_session(std::uint64_t session);
-  void reply(Ledger::Reply reply);
+  void reply(Done reply);
   bool flush();
   bool stalled() const { return waiting_bytes_ > kMaxWaiting; }
   void sleep();
@@ -51,7 +50,7 @@ class Courier {
   courier::Outbox outbox_;
   courier::Transfers transfers_;
   Ledger ledger_;
-  std::deque<Ledger::Reply> waiting_;  ///< For the present brain, not packed yet.
+  std::deque<Done> waiting_;  ///< For the present brain, not packed yet.
   std::size_t waiting_bytes_ = 0;
 };
 
@@ -76,9 +75,7 @@ bool Courier::take_messages() {
 }
 
 void Courier::begin_session(std::uint64_t session) {
-  const auto now = Clock::now();
   ledger_.begin();
-  for (Ledger::Reply& unread : waiting_) ledger_.keep(std::move(unread), now);
   waiting_.clear();
   waiting_bytes_ = 0;
   outbox_.clear();
@@ -88,17 +85,13 @@ void Courier::begin_session(std::uint64_t session) {
 void Courier::take_request(courier::Request request) {
   const std::uint64_t tag = request.tag;
   std::string key = Ledger::key_of(request);
-  if (auto kept = ledger_.claim_kept(key, tag)) {
-    reply({std::move(key), std::move(*kept)});
-    return;
-  }
   const auto deadline = Clock::now() + std::chrono::milliseconds(request.deadline_ms);
   if (ledger_.attach(key, tag, deadline)) return;
   if (ledger_.under_way() >= kMaxUnderWay) {
     Done busy;
     busy.tag = tag;
     busy.error = "more than " + std::to_string(kMaxUnderWay) + " requests are under way";
-    reply({{}, std::move(busy)});
+    reply(std::move(busy));
     return;
   }
   const auto id = transfers_.start(std::move(request));
@@ -111,22 +104,22 @@ void Courier::take_answers() {
     Done late;
     late.tag = tag;
     late.error = "no complete answer in time to a request taken over from an earlier brain";
-    reply({{}, std::move(late)});
+    reply(std::move(late));
   }
   if (stalled()) return;
   for (auto& [id, done] : transfers_.run())
-    if (auto answer = ledger_.end(id, std::move(done), now)) reply(std::move(*answer));
+    if (auto answer = ledger_.end(id, std::move(done))) reply(std::move(*answer));
 }
 
-void Courier::reply(Ledger::Reply reply) {
-  waiting_bytes_ += reply.done.body.size();
+void Courier::reply(Done reply) {
+  waiting_bytes_ += reply.body.size();
   waiting_.push_back(std::move(reply));
 }
 
 bool Courier::flush() {
   while (!waiting_.empty() && outbox_.pending() < kPackedAhead) {
-    waiting_bytes_ -= waiting_.front().done.body.size();
-    outbox_.push(Kind::done, courier::encode(waiting_.front().done));
+    waiting_bytes_ -= waiting_.front().body.size();
+    outbox_.push(Kind::done, courier::encode(waiting_.front()));
     waiting_.pop_front();
   }
   return outbox_.flush(channel_.get()) == Link::open;
