@@ -186,21 +186,16 @@ ConfigFiles::Outcome ConfigFiles::read(const std::vector<std::string>& paths,
   return outcome;
 }
 
-ConfigFiles::Outcome ConfigFiles::begin(const std::vector<std::string>& paths, bool& fell_back) {
-  fell_back = false;
-  std::optional<Kept> kept = read_kept();
-  Kept fresh;
-  fresh.paths = kept ? kept->paths : paths;
-  Outcome outcome = read(fresh.paths, recording_access(disk_access(), fresh.recording));
-  if (outcome.config || !kept) {
-    if (outcome.config) propose(0, std::move(fresh), *outcome.config);
-    return outcome;
+ConfigFiles::Outcome ConfigFiles::begin(const std::vector<std::string>& paths) {
+  if (const std::optional<Kept> kept = read_kept()) {
+    Outcome in_force = read(kept->paths, replaying_access(kept->recording));
+    if (in_force.config) return in_force;
   }
-  Outcome last_good = read(kept->paths, replaying_access(kept->recording));
-  if (!last_good.config) return outcome;
-  fell_back = true;
-  last_good.diagnostics = outcome.diagnostics;
-  return last_good;
+  Kept fresh;
+  fresh.paths = paths;
+  Outcome outcome = read(fresh.paths, recording_access(disk_access(), fresh.recording));
+  if (outcome.config) propose(0, std::move(fresh), *outcome.config);
+  return outcome;
 }
 
 /// Disk for what is to be read anew, the copy for the other files that watches come from. What

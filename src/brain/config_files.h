@@ -44,10 +44,10 @@ class ConfigFiles {
 
   /// Whether this instance has had a configuration before: only its brain is new.
   bool has_kept() const { return has_kept_; }
-  /// The configuration a brain begins with: the whole set read anew, or `paths` if this supvd is
-  /// new. When a file has become invalid since, the last good one with `fell_back` set and the
-  /// diagnostics. In force after commit(0).
-  Outcome begin(const std::vector<std::string>& paths, bool& fell_back);
+  /// The configuration a brain begins with: the one in force, from its copy, whatever has become of
+  /// the files (somebody may be editing them, and the end of a brain is no load); `paths` if this
+  /// supvd is new. In force after commit(0).
+  Outcome begin(const std::vector<std::string>& paths);
   /// Reads `files` anew, everything else as it was; empty: reads the whole set anew. Nothing is in
   /// force before commit().
   Outcome load(std::uint64_t ticket, const std::vector<std::string>& files);

@@ -97,15 +97,9 @@ std::vector<LiveRun> LinuxWorld::ask_keeper() {
 }
 
 Config LinuxWorld::first_config() {
-  bool fell_back = false;
-  ConfigFiles::Outcome outcome = config_files_.begin(options_.load.paths, fell_back);
+  ConfigFiles::Outcome outcome = config_files_.begin(options_.load.paths);
   if (!outcome.config && config_files_.has_kept()) throw std::runtime_error(outcome.diagnostics);
   if (!outcome.config) throw NoConfiguration(outcome.diagnostics);
-  if (fell_back) {
-    log_.error("the configuration has become invalid; going on with the last good one");
-    std::istringstream lines(outcome.diagnostics);
-    for (std::string line; std::getline(lines, line);) log_.error("{}", line);
-  }
   for (const std::string& warning : outcome.warnings) log_.warn("{}", warning);
   return std::move(*outcome.config);
 }

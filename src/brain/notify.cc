@@ -86,6 +86,19 @@ bool is_abstract(int fd) {
   return size <= offsetof(sockaddr_un, sun_path) || name.sun_path[0] == '\0';
 }
 
+/// A datagram socket under that name; it tells who sends.
+Fd bind_to(const std::string& address, bool by_path) {
+  Fd fd(check_sys(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
+  const int on = 1;
+  check_sys(::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), "SO_PASSCRED");
+  const UnixName name = unix_name(address);
+  check_sys(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&name.address), name.size), "bind");
+  // For programs of the run that dropped their rights to a user of their own; the directory lets
+  // in whom it lets in.
+  if (by_path) check_sys(::chmod(address.c_str(), 0666), "chmod");
+  return fd;
+}
+
 }  // namespace
 
 Notify::Notify(Reactor& reactor, std::string directory, Ears ears)
@@ -105,17 +118,19 @@ Notify::Opened Notify::open(RunId run, Reach reach) {
   } else {
     address = "@supv/" + random_hex();
   }
-  Fd fd(check_sys(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
-  const int on = 1;
-  check_sys(::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), "SO_PASSCRED");
-  const UnixName name = unix_name(address);
-  check_sys(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&name.address), name.size), "bind");
-  // For programs of the run that dropped their rights to a user of their own; the directory lets
-  // in whom it lets in.
-  if (by_path) check_sys(::chmod(address.c_str(), 0666), "chmod");
+  Fd fd = bind_to(address, by_path);
   Fd stored(check_sys(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0), "dup"));
   sockets_[run] = Socket{std::move(fd), by_path, std::nullopt};
   return {address, std::move(stored)};
+}
+
+void Notify::renew(RunId run, bool launched) {
+  const std::string path = path_of(run);
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+  ::unlink(path.c_str());
+  sockets_[run] = Socket{bind_to(path, true), true, std::nullopt};
+  if (launched) listen(run);
 }
 
 void Notify::adopt(RunId run, Fd socket, bool launched) {

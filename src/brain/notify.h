@@ -43,6 +43,9 @@ class Notify {
   /// The run has been launched, so its processes can be told from others: what they have said
   /// since they were executed is waiting in the socket and is heard now.
   void listen(RunId run);
+  /// Makes the socket of an adopted run again under its old name: it died with the keeper that kept
+  /// it. Nothing when the run had none, or an abstract name, which cannot be known.
+  void renew(RunId run, bool launched);
   /// Goes on with the socket of a run that an earlier brain made.
   void adopt(RunId run, Fd socket, bool launched);
   /// The run is over.

@@ -213,8 +213,11 @@ LiveRun Runs::adopt(const wire::Slot& slot, std::vector<Fd>& stored) {
   const auto memo = decode_memo(live.memo);
   facts_[live.run] = Fact{over || live.status ? 0 : slot.pid, launching,
                           memo ? memo->watch : std::string(), slot.started_wall_ms};
+  const bool launched = live.phase != LiveRun::Phase::launching;
   if (!stored.empty())
-    notify_.adopt(live.run, std::move(stored.front()), live.phase != LiveRun::Phase::launching);
+    notify_.adopt(live.run, std::move(stored.front()), launched);
+  else if (!over)
+    notify_.renew(live.run, launched);
   return live;
 }
 

@@ -204,6 +204,28 @@ TEST_CASE("what is said between two brains waits in the kept descriptor") {
   CHECK(::access(address.c_str(), F_OK) < 0);
 }
 
+TEST_CASE("a socket that died with the keeper is made again under its old name") {
+  TempDir dir;
+  std::string address;
+  {
+    Reactor reactor;
+    Notify first(reactor, dir.path,
+                 {[](RunId, pid_t) { return true; }, [](const Event&) {}, [](RunId, pid_t) {}});
+    address = first.open(kRun, Notify::Reach::path).address;  // Nobody keeps the descriptor.
+  }
+  Reactor reactor;
+  std::vector<Event> heard;
+  Notify second(reactor, dir.path,
+                {[](RunId, pid_t) { return true; },
+                 [&](Event event) { heard.push_back(std::move(event)); }, [](RunId, pid_t) {}});
+  second.renew(kRun, true);
+  second.renew(static_cast<RunId>(0x70007), true);  // It never had one.
+  say(address, "READY=1");
+  reactor.wait(1s);
+  REQUIRE(heard.size() == 1);
+  CHECK(std::get<ev::Ready>(heard[0]).run == kRun);
+}
+
 TEST_CASE("descriptors sent along are closed, which answers a barrier") {
   Room room;
   const Notify::Opened opened = room.notify.open(kRun, Notify::Reach::path);
