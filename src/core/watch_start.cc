@@ -61,6 +61,7 @@ void Watch::spawn_main(Step& step) {
   running_as_ = fingerprint(spec_->process);
   due_ = step.now.time + spec_->start_timeout;
   if (std::exchange(replaces_, false)) ++restarts_;
+  dirty_ = true;  // after a before_start hook this is a turn of its own
   begin_changes(step, std::nullopt);
   fx::Spawn spawn;
   spawn.run = run_;
