@@ -117,8 +117,11 @@ std::optional<KvAnswer> KvFollower::on_reply(Time now, const HttpReply& reply, R
   if (reply.status == 404) return on_absent(now, reply.index);
 
   auto entries = parse_kv_body(reply.body);
-  if (!entries ||
-      (!query_.prefix && (entries->size() != 1 || entries->front().key != query_.path))) {
+  const auto asked_for = [&](const KvEntry& entry) {
+    return query_.prefix ? entry.key.starts_with(query_.path) : entry.key == query_.path;
+  };
+  if (!entries || !std::all_of(entries->begin(), entries->end(), asked_for) ||
+      (!query_.prefix && entries->size() != 1)) {
     fail(now, reply, "not an answer of Consul (unreadable body)", true, random);
     return std::nullopt;
   }
