@@ -125,7 +125,10 @@ void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
   if (last_change_) cause_ = {last_change_->action, last_change_->by, last_change_->reason};
   launched_once_ = true;
   missed_ = live.adopted;
-  if (!ordered_ && !by_condition_ && after_ == After::fail) wanted_ = true;
+  // The keeper may know less than was remembered: what was told it last may have been lost.
+  const bool kept_down = ordered_ || by_condition_;
+  if (!kept_down && (after_ == After::fail || after_ == After::respawn)) wanted_ = true;
+  if (!wanted_ && after_ == After::respawn) after_ = After::rest;
   for (std::size_t i = 0; i < changes_.size(); ++i) {
     if (!changes_[i] || spec_->conditions[i].action == Action::notify) continue;
     const std::uint32_t key = condition_key(spec_->conditions[i]);
@@ -184,6 +187,13 @@ void Watch::boot(Step& step, bool fresh) {
     if (live && run_ != RunId::none && !wanted_ && monitored_)  // the order came before the deed
       return begin_stop(step, {"stop", "operator", "asked for before supvd was interrupted"},
                         After::rest);
+    const bool ending = state_ == State::stopping || state_ == State::stuck;
+    if (ending && wanted_ && monitored_ && after_ == After::rest) {
+      // Only a supvd that was to end stops what is wanted. It never got that far.
+      after_ = After::respawn;
+      cause_ = {"start", "supvd", "supvd is back"};
+      if (laddered_) step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
+    }
     if (state_ == State::up && monitored_) arm(step);
     // What was loaded with --no-restart still waits; otherwise the file is what counts.
     if (outdated() && !stay_ && wanted_ && monitored_ &&
