@@ -263,6 +263,11 @@ void Orders::write_down(Step& step, const Order& order) const {
   step.emit(fx::Remember{"action/" + order.request.action_id, std::move(text), false, false});
 }
 
+bool Orders::ends_supvd(const Memory& memory) {
+  return memory.text.starts_with(
+      fmt::format("{} ", static_cast<int>(Request::Verb::terminate)));
+}
+
 std::vector<Orders::Unfinished> Orders::restore(const Memory& memory, Moment now,
                                                 const Roster& roster) {
   std::string_view text = memory.text;

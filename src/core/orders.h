@@ -63,6 +63,7 @@ class Orders {
     Request request;
     std::vector<Goal> goals;
   };
+  static bool ends_supvd(const Memory& memory);
   std::vector<Unfinished> restore(const Memory& memory, Moment now, const Roster& roster);
 
  private:

@@ -67,6 +67,11 @@ void Supervisor::on(Step& step, ev::Boot& boot) {
   // Orders that an earlier brain accepted and did not finish: carried out where that is still due.
   for (const Memory& memory : boot.memory) {
     if (!memory.key.starts_with("action/")) continue;
+    // supvd was started again: what ended the one before is over.
+    if (boot.fresh && Orders::ends_supvd(memory)) {
+      step.emit(fx::Remember{memory.key, "", false, false});
+      continue;
+    }
     for (auto& unfinished : orders_.restore(memory, step.now, roster_)) {
       if (unfinished.request.verb == Request::Verb::terminate) shut_down(step, 0);
       for (Orders::Goal& goal : unfinished.goals) {
