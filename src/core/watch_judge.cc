@@ -249,6 +249,10 @@ void Watch::on_sample(Step& step, std::uint32_t condition, const Sample& sample)
   if (was != trial->changed() && was)
     step.emit(fx::Note{spec_->name, NoteKind::condition, shown_state(), shown_state(), "", "",
                        fmt::format("{} is what it was; nothing to do", kv.path), pid_});
+  // Before it is acted on: a brain that dies in the middle must not start the next run under the
+  // value before.
+  for (Memory& memory : take_samples())
+    step.emit(fx::Remember{std::move(memory.key), std::move(memory.text), true, false});
   judge_changes(step);
 }
 
