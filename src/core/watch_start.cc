@@ -179,6 +179,7 @@ void Watch::on_followed(Step& step, const ev::Followed& news) {
 
 void Watch::on_not_followed(Step& step, const ev::NotFollowed& news) {
   if (news.run != run_) return;
+  if (renewing_ && pid_ == 0) return;  // looked for again until `due_`
   if (renewing_) {
     // No new main process: the one that was told to restart is still there.
     ++restarts_;

@@ -55,7 +55,8 @@ void Watch::continue_stop(Step& step) {
 
 void Watch::ladder(Step& step) {
   due_.reset();
-  renewing_ = false;
+  tick_.reset();
+  renewing_ = following_ = false;
   laddered_ = true;
   step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
 }
@@ -284,8 +285,12 @@ void Watch::errand_ended(Step& step, bool good, const std::string& how) {
         warn("restart command");
         return ladder(step);
       }
-      if (pid_ == 0) return;  // it ended; Gone settles
+      if (pid_ == 0 && spec_->process.pid_file.empty()) return;  // it ended; Gone settles
       follow(step);
+      if (pid_ != 0) return;
+      following_ = true;
+      tick_ = step.now.time + kFollowTime / 20;
+      due_ = step.now.time + kFollowTime;
       return;
     case Purpose::reload:
       return reloaded(step, good, how);
