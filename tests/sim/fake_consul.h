@@ -56,10 +56,6 @@ class FakeConsul {
   Mood mood() const { return mood_; }
 
   const Store& store() const { return store_; }
-  /// Whether a body is one that a well agent has sent (not garbage).
-  static bool sent(const std::string& body) {
-    return body.find("CreateIndex") != std::string::npos;
-  }
   /// The content of a key (of everything under a prefix), in a form that can be compared.
   std::string content(const std::string& path, bool prefix) const;
   /// How often that content has changed since the beginning, restores included.

@@ -33,6 +33,8 @@ class Operator {
   /// Connections are broken.
   void brain_lost();
   void brain_back();
+  /// The computer has forgotten everybody's actions, and so have their clients.
+  void rebooted();
   /// Nobody may wait for ever.
   void end() const;
 
@@ -44,6 +46,7 @@ class Operator {
     bool gave_up = false;
     std::optional<int> code;
     RunId before = RunId::none;
+    int tries = 0;
     Time asked{};
   };
   void send(Action& action);

@@ -46,10 +46,8 @@ bool Oracles::gone(const std::string& watch) const {
 }
 
 void Oracles::configured(const Config& config) {
-  for (const WatchSpec& spec : config_.watches)
-    if (std::none_of(config.watches.begin(), config.watches.end(),
-                     [&](const WatchSpec& other) { return other.name == spec.name; }))
-      books_.erase(spec.name);
+  for (const WatchSpec& spec : config.watches)
+    if (spec_of(spec.name) == nullptr) books_.erase(spec.name);
   config_ = config;
   for (const WatchSpec& spec : config_.watches)
     for (const ConditionSpec& condition : spec.conditions) {
@@ -103,15 +101,18 @@ void Oracles::signalled(const Process& process, int signal) {
 // --- what happens to supvd -----------------------------------------------------------------------
 
 void Oracles::supvd_lost(bool brain_only) {
-  known_.clear();
-  asked_paths_.clear();
-  for (auto& [watch, book] : books_) book.streak = 0;
+  remembered_.clear();
+  for (auto& [watch, book] : books_) {
+    book.streak = 0;
+    book.ended.reset();
+  }
   if (brain_only) return;
   for (const auto& [serial, process] : computer_.processes())
     if (process.plan.run != 0) adopted_.insert(static_cast<RunId>(process.plan.run));
 }
 
 void Oracles::rebooted() {
+  for (auto& [watch, book] : books_) book.restarts = 0;  // not every write was synced
   for (const auto& [run, watch] : watch_of_) adopted_.insert(run);
 }
 
@@ -134,23 +135,24 @@ void Oracles::told_status(RunId run, const ExitStatus& status) {
                        how == 1 ? "exit" : "signal", status.value));
 }
 
+void Oracles::note_end(RunId run) {
+  const auto watch = watch_of_.find(run);
+  if (watch != watch_of_.end() && over_.insert(run).second)
+    books_[watch->second].ended = sim_.agenda.now();
+}
+
 void Oracles::told(const Event& event) {
   if (const auto* launched = std::get_if<ev::Launched>(&event)) {
     launched_.try_emplace(launched->run, launched->started.time);
+  } else if (const auto* boot = std::get_if<ev::Boot>(&event)) {
+    for (const LiveRun& live : boot->runs) launched_.try_emplace(live.run, live.started.time);
   } else if (const auto* exited = std::get_if<ev::Exited>(&event)) {
     told_status(exited->run, exited->status);
   } else if (const auto* gone = std::get_if<ev::Gone>(&event)) {
     told_status(gone->run, gone->status);
-    if (const auto watch = watch_of_.find(gone->run); watch != watch_of_.end())
-      books_[watch->second].ended = sim_.agenda.now();
+    note_end(gone->run);
   } else if (const auto* failed = std::get_if<ev::StartFailed>(&event)) {
-    if (const auto watch = watch_of_.find(failed->run); watch != watch_of_.end())
-      books_[watch->second].ended = sim_.agenda.now();
-  } else if (const auto* done = std::get_if<ev::HttpDone>(&event)) {
-    const auto path = asked_paths_.find(done->tag);
-    if (path != asked_paths_.end() && done->reply.status == 200 && done->reply.index > 0 &&
-        done->reply.known_leader && consul_.sent(done->reply.body))
-      known_.insert(path->second);
+    note_end(failed->run);
   }
 }
 
@@ -168,12 +170,8 @@ void Oracles::performed(const Effect& effect) {
     book.action = note->action;
     book.by = note->by;
     book.reason = note->reason;
-  } else if (const auto* http = std::get_if<fx::Http>(&effect)) {
-    const std::size_t mark = std::min(http->path_and_query.find('?'), http->path_and_query.size());
-    const bool prefix = http->path_and_query.find("recurse") != std::string::npos;
-    asked_paths_[http->tag] = {http->path_and_query.substr(7, mark - 7), prefix};
-  } else if (const auto* applied = std::get_if<fx::Applied>(&effect)) {
-    static_cast<void>(applied);
+  } else if (const auto* memory = std::get_if<fx::Remember>(&effect)) {
+    if (memory->key.starts_with("kv/")) remembered_.insert(memory->key);
   }
 }
 
@@ -212,8 +210,8 @@ void Oracles::spawned(const fx::Spawn& spawn) {
   }
   if (memo->purpose == Purpose::stop) stops_.insert(spawn.host);
   if (memo->purpose != Purpose::main) return;
-  if (!watch_of_.emplace(spawn.run, spawn.watch).second)
-    violated("1: a run's number is used once", spawn.watch);
+  if (!watch_of_.emplace(spawn.run, spawn.watch).second && ends_.contains(spawn.run))
+    violated("1: the number of a run that was is not used again", spawn.watch);
   const WatchSpec* spec = spec_of(spawn.watch);
   if (spec == nullptr) violated("6: nothing is started that no file names", spawn.watch);
   Book& book = books_[spawn.watch];
@@ -222,8 +220,9 @@ void Oracles::spawned(const fx::Spawn& spawn) {
              fmt::format("{}: {} by {}: {}", spawn.watch, book.action, book.by, book.reason));
   for (const ConditionSpec& condition : spec->conditions) {
     if (!condition.kv || condition.action == Action::notify) continue;
-    if (!known_.contains({condition.kv->path, condition.kv->prefix})) continue;
+    if (condition.kv->missed == KvSpec::Missed::ignore) continue;
     const std::uint32_t key = condition_key(condition);
+    if (!remembered_.contains(fmt::format("kv/{}/{:08x}", spawn.watch, key))) continue;
     if (std::none_of(memo->baselines.begin(), memo->baselines.end(),
                      [&](const Memo::Baseline& baseline) { return baseline.condition == key; }))
       violated("3: a run begins under the value that is known",
@@ -249,7 +248,7 @@ void Oracles::judge_spacing(const WatchSpec& spec, Book& book) {
       violated("2: failing starts are spaced", fmt::format("{}: {} ms after failure {}, not {}",
                                                            spec.name, gap, book.streak, least));
   }
-  if (by_itself) ++book.streak;
+  if (by_itself && book.ended) ++book.streak;
 }
 
 }  // namespace supv::sim

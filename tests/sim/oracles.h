@@ -40,7 +40,9 @@ class Oracles {
   void turned(const Supervisor& supervisor);
   void said_ready(RunId run) { ready_.insert(run); }
   void configured(const Config& config);
-  void store_failed(const std::string& key) { unsaved_.insert(key); }
+  /// What a full disk did not take.
+  void store_failed(const std::string& key);
+  bool unsaved(const std::string& key) const { return unsaved_.contains(key); }
   // --- the operator's word
   void word(const std::string& watch, Word word, bool in_flight);
   void word_unsure(const std::string& watch) { books_[watch].unsure = true; }
@@ -72,6 +74,7 @@ class Oracles {
   void spawned(const fx::Spawn& spawn);
   void stopped(RunId run, std::uint32_t after);
   void replaced(RunId run, const std::string& watch);
+  void note_end(RunId run);
   void told_status(RunId run, const ExitStatus& status);
   void judge_spacing(const WatchSpec& spec, Book& book);
   void judge_watch(const Watch& watch);
@@ -88,6 +91,7 @@ class Oracles {
   Config config_;
   std::map<std::string, Book> books_;
   std::map<RunId, std::string> watch_of_;
+  std::set<RunId> over_;     ///< Ends that were told.
   std::set<RunId> stops_;    ///< Runs that some brain has decided to end, or to signal.
   std::set<RunId> ready_;    ///< Runs that have said so.
   std::set<RunId> adopted_;  ///< Runs that some keeper lost sight of.
@@ -95,8 +99,7 @@ class Oracles {
   /// By condition key: the content at exec, and how often it had changed by then.
   std::map<RunId, std::map<std::uint32_t, std::pair<std::string, std::uint64_t>>> born_under_;
   std::map<RunId, std::vector<wire::Status>> ends_;
-  std::map<std::uint64_t, std::pair<std::string, bool>> asked_paths_;
-  std::set<std::pair<std::string, bool>> known_;  ///< Answered for in this brain's life.
+  std::set<std::string> remembered_;  ///< Samples kept by the brain of now.
   std::uint64_t turns_ = 0;
   std::set<std::string> unsaved_;
   bool ending_ = false;

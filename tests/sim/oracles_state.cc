@@ -13,6 +13,14 @@ void Oracles::word(const std::string& watch, Word word, bool in_flight) {
   book.word = word;
   book.unsure = false;
   book.in_flight = in_flight ? 1 : 0;
+  book.streak = 0;
+}
+
+void Oracles::store_failed(const std::string& key) {
+  unsaved_.insert(key);
+  // An action that could not be written down may be carried out again by the next brain.
+  if (key.starts_with("action/"))
+    for (auto& [watch, book] : books_) ++book.operator_restarts;
 }
 
 void Oracles::action_started(const std::string& watch, const std::string& verb) {

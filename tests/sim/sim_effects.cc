@@ -67,6 +67,23 @@ struct Describe {
 
 }  // namespace
 
+std::string describe_event(const Event& event) {
+  static constexpr const char* kNames[] = {
+      "tick",  "boot",     "launched",     "start failed", "exited",   "gone",
+      "stuck", "followed", "not followed", "ready",        "alive",    "judged",
+      "http",  "asked",    "client gone",  "loaded",       "rejected", "signalled"};
+  std::string text = fmt::format("> {}", kNames[event.index()]);
+  std::visit(
+      [&](const auto& news) {
+        if constexpr (requires { news.run; }) text += fmt::format(" {:x}", number(news.run));
+        if constexpr (requires { news.left; }) text += fmt::format(" left {}", news.left);
+        if constexpr (requires { news.reply; })
+          text += fmt::format(" {}: {} index {}", news.tag, news.reply.status, news.reply.index);
+      },
+      event);
+  return text;
+}
+
 void SimWorld::perform(const Effect& effect) {
   if (brain_ == 0) throw BrainKilled{};
   die_perhaps();
@@ -210,6 +227,7 @@ void SimWorld::act(const fx::Load& load) {
 void SimWorld::act(const fx::Applied& applied) {
   if (applied.ticket == 0) return;
   kept_ = loaded_[applied.ticket];
+  describe_files();
   oracles_.configured(*kept_);
 }
 

@@ -109,6 +109,7 @@ void SimWorld::supvd_ended() {
 void SimWorld::reboot() {
   sim_.trace("computer: reboot");
   oracles_.rebooted();
+  operator_.rebooted();
   computer_.reboot();
   brain_ = 0;
   courier_.crash();

@@ -48,6 +48,20 @@ void SimWorld::plan_mishaps() {
   start_supvd();
 }
 
+/// For who reads the trace.
+void SimWorld::describe_files() {
+  for (const WatchSpec& watch : files_.watches) {
+    std::string text =
+        fmt::format("watch {}: ready {}, pid file '{}', tree {}, autostart {}, keep {}", watch.name,
+                    static_cast<int>(watch.ready.kind), watch.process.pid_file,
+                    watch.process.whole_tree, watch.autostart, watch.keepalive);
+    for (const ConditionSpec& condition : watch.conditions)
+      text += fmt::format(", {} action {} {}", condition.id, static_cast<int>(condition.action),
+                          condition.kv ? condition.kv->path : "");
+    sim_.trace(text);
+  }
+}
+
 void SimWorld::calm_down() {
   sim_.trace("calm");
   sim_.calm = true;
@@ -57,6 +71,7 @@ void SimWorld::calm_down() {
 }
 
 void SimWorld::live() {
+  describe_files();
   plan_mishaps();
   try {
     for (;;) {
@@ -136,6 +151,7 @@ std::vector<Event> SimWorld::wait(std::optional<Time> wake) {
   if (idle_turns_ > kIdleTurns) throw Violated("an idle supvd sleeps: it turns without end");
   const Event event = std::move(inbox_.front());
   inbox_.pop_front();
+  if (!std::holds_alternative<ev::Tick>(event)) sim_.trace(describe_event(event));
   oracles_.told(event);
   remember_stale(event);
   if (const auto* asked = std::get_if<ev::Asked>(&event)) operator_.handed_over(asked->request);
@@ -169,7 +185,9 @@ std::vector<Event> SimWorld::boot() {
   boot.seed = sim_.dice.bits();
   sim_.trace(fmt::format("brain: boots{}, {} runs", boot.fresh ? " fresh" : "", boot.runs.size()));
   read_mail();
-  return {std::move(boot)};
+  const Event event = std::move(boot);
+  oracles_.told(event);
+  return {event};
 }
 
 void SimWorld::die_perhaps() {

@@ -42,6 +42,7 @@ class SimWorld final : public World {
   std::vector<Event> boot();
   void brain_gone();
   void calm_down();
+  void describe_files();
   void die_perhaps();
   void say(Event event) { inbox_.push_back(std::move(event)); }
   void plan_mishaps();
@@ -126,5 +127,8 @@ class SimWorld final : public World {
   Time calm_at_{};
   Time end_at_{};
 };
+
+/// One word or two about an event, for traces.
+std::string describe_event(const Event& event);
 
 }  // namespace supv::sim
