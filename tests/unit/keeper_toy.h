@@ -200,7 +200,7 @@ inline void write_pid(const char* path) {
       options.listener = std::move(listener);
     }
     PlanBuilder plan;
-    plan.paths = {"/proc/self/exe"};
+    plan.paths = {self_path()};  // Not /proc/self/exe, which is valgrind when there is one.
     plan.argv = {"toy-brain"};
     plan.env = {"SUPV_TOY=brain"};
     plan.inherit_output = true;
