@@ -318,6 +318,13 @@ std::vector<Orders::Unfinished> Orders::restore(const Memory& memory, Moment now
     goal.watch = ~0U;
     for (const std::uint32_t each : roster.all())
       if (roster.at(each)->spec().name == goal.name) goal.watch = each;
+    const Watch* watch = roster.at(goal.watch);
+    const bool lost = goal.verb == Request::Verb::reload || goal.verb == Request::Verb::signal ||
+                      (goal.verb == Request::Verb::hold && watch != nullptr && !watch->held());
+    if (!goal.done && lost) {
+      goal.done = true;
+      goal.text = "supvd was interrupted; look, and ask again";
+    }
     order.goals.push_back(std::move(goal));
   }
   if (order.done)

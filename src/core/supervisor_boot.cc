@@ -83,7 +83,10 @@ void Supervisor::on(Step& step, ev::Boot& boot) {
                          : goal.verb == Request::Verb::stop  ? watch->wanted()
                          : goal.verb == Request::Verb::start
                              ? !watch->wanted() || watch->state() == State::stopped
-                             : false;
+                         : goal.verb == Request::Verb::unmonitor ? watch->monitored()
+                         : goal.verb == Request::Verb::monitor
+                             ? !watch->monitored() || !watch->wanted()
+                             : goal.verb == Request::Verb::release && watch->held();
         if (due) act(step, unfinished.request, *watch, goal);
       }
     }
