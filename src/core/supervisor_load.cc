@@ -133,6 +133,8 @@ void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
   for (WatchSpec& spec : watches) {
     named.insert(spec.name);
     if (Watch* watch = roster_.find(spec.name)) {
+      touch(watch->number());
+      if (watch->leaving()) watch->come_back(step);
       if (same_spec(watch->spec(), spec)) continue;
       watch->redefine(step, std::make_shared<const WatchSpec>(std::move(spec)),
                       !request.no_restart);

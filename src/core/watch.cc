@@ -210,6 +210,14 @@ void Watch::remove(Step& step, const Cause& cause) {
   if (laddered_) step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
 }
 
+void Watch::come_back(Step& step) {
+  const Cause cause{"start", "load", "the configuration names it again"};
+  if (spec_->autostart) return start(step, cause);
+  after_ = After::rest;
+  cause_ = cause;
+  if (laddered_) step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
+}
+
 bool Watch::outdated() const {
   return run_ != RunId::none && running_as_ != fingerprint(spec_->process);
 }

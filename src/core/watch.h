@@ -73,6 +73,9 @@ class Watch {
   void shut_down(Step& step, bool now);
   /// Stops, then reports removed().
   void remove(Step& step, const Cause& cause);
+  /// remove() is under way, and the configuration names it again.
+  bool leaving() const { return after_ == After::remove && !at_rest(); }
+  void come_back(Step& step);
   /// A new definition. Restarts the process when its shape changed and `may_restart`.
   void redefine(Step& step, std::shared_ptr<const WatchSpec> spec, bool may_restart);
 

@@ -222,6 +222,7 @@ void Watch::boot(Step& step, bool fresh) {
     return;
   }
   launched_once_ = true;
+  if (!restored_) wanted_ = spec_->autostart;  // new, and the brain died before it said so
   if (!wanted_) {
     arm_idle(step);
     if (fresh)
@@ -232,10 +233,6 @@ void Watch::boot(Step& step, bool fresh) {
   if ((before == State::backoff || before == State::failed || before == State::exited)) {
     state_ = before;
     return arm_idle(step);
-  }
-  if (!restored_) {
-    wanted_ = spec_->autostart;
-    if (!wanted_) return;
   }
   replaces_ = restored_;
   begin_start(step, {"start", "exit", "it ended while supvd was not looking"});
