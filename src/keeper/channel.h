@@ -4,6 +4,7 @@
 #include <deque>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -29,7 +30,7 @@ class Channel {
   /// Sends or queues a wire:: struct; the descriptors are closed once they are sent. False: the
   /// keeper is gone.
   template <typename Message>
-  bool send(const Message& message, std::vector<Fd> fds = {}) {
+  bool send(const Message& message, std::vector<Fd>&& fds = {}) {
     static_assert(std::is_trivially_copyable_v<Message> && std::is_standard_layout_v<Message>);
     return send_bytes(&message, sizeof message, std::move(fds));
   }

@@ -187,6 +187,13 @@ struct Slot {
 };
 
 /// Every other piece of news about a run.
+///
+/// Of each run the brain hears launched or start_failed, then exited, then gone, whichever apply
+/// (stuck may come before gone); a run stopped on its way to exec is not said to be launched. After
+/// start_failed or gone the slot waits for `forget`, except that a spawn refused because its
+/// message was malformed or its slot was not free never took one; `forget` of such a run does no
+/// harm. TERM and INT are told again to each new brain after `dumped`: a request to end outlives
+/// brains.
 struct News {
   Kind kind;
   std::int32_t pid;  ///< launched, followed: the main process; stuck: one that cannot be killed.

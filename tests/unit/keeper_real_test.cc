@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 
+#include "keeper/exec_child.h"
 #include "keeper/record.h"
 #include "keeper_toy.h"
 
@@ -121,6 +122,36 @@ TEST_CASE("an ordinary user's supvd works, and cannot make anybody else of its w
   CHECK(supvd.slots[1].pid == launched->pid);
   supvd.stop(same);
   REQUIRE(supvd.expect(wire::Kind::gone, same));
+}
+
+TEST_CASE("a gate that is never opened lets nothing through") {
+  const TempDir dir;
+  const std::string file = dir / "ran";
+  PlanBuilder plan;
+  plan.paths = {"/bin/sh"};
+  plan.argv = {"sh", "-c", "echo ran >" + file + "; exit 5"};
+  const Fd memfd = plan.build();
+  for (const bool opened : {false, true}) {
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+    Fd ours(ends[0]);
+    Fd theirs(ends[1]);
+    ChildSetup setup;
+    setup.line = theirs.get();
+    setup.parent_line = ours.get();
+    setup.plan = memfd.get();
+    ::getrlimit(RLIMIT_NOFILE, &setup.files);
+    const pid_t child = ::fork();
+    if (child == 0) exec_child(setup);
+    theirs.reset();
+    if (opened) REQUIRE(::send(ours.get(), "G", 1, 0) == 1);
+    if (!opened) ours.reset();  // As the death of the keeper does.
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == (opened ? 5 : 0));
+    CHECK((read_file(file) == "ran\n") == opened);
+  }
 }
 
 TEST_CASE("a malformed plan is refused, and nothing is started") {
