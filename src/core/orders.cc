@@ -124,7 +124,10 @@ void Orders::judge(Goal& goal, const Request& request, const Watch* watch, Time)
       if (state == State::stopped) return settle(false, "stopped meanwhile");
       return;
     case Request::Verb::stop:
-      if (goal.removes) return;
+      if (goal.removes) {
+        if (!watch->leaving()) settle(false, "the configuration names it again");
+        return;
+      }
       if (state == State::stuck) return settle(false, "stuck: " + watch->failure());
       if (!watch->at_rest()) {
         if (watch->wanted() && state == State::up) settle(false, "started again meanwhile");
@@ -264,8 +267,7 @@ void Orders::write_down(Step& step, const Order& order) const {
 }
 
 bool Orders::ends_supvd(const Memory& memory) {
-  return memory.text.starts_with(
-      fmt::format("{} ", static_cast<int>(Request::Verb::terminate)));
+  return memory.text.starts_with(fmt::format("{} ", static_cast<int>(Request::Verb::terminate)));
 }
 
 std::vector<Orders::Unfinished> Orders::restore(const Memory& memory, Moment now,

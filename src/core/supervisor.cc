@@ -68,6 +68,8 @@ void Supervisor::settle(Step& step) {
   orders_.look(step, roster_);
   for (const std::uint32_t number : removed) {
     step.emit(fx::Remember{"watch/" + roster_.at(number)->spec().name, "", true, false});
+    for (const Memory& sample : roster_.at(number)->all_samples())
+      step.emit(fx::Remember{sample.key, "", true, false});
     roster_.erase(number);
   }
   if (!removed.empty()) subscribe(step);

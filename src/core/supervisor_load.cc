@@ -130,6 +130,7 @@ void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
   config_ = std::move(loaded.config);
   step.emit(fx::Applied{config_, loaded.ticket});
   std::set<std::string> named;
+  std::vector<std::uint32_t> added;
   for (WatchSpec& spec : watches) {
     named.insert(spec.name);
     if (Watch* watch = roster_.find(spec.name)) {
@@ -142,9 +143,7 @@ void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
       continue;
     }
     const std::uint64_t salt = salt_of(spec.name);
-    Watch& watch = roster_.add(std::make_shared<const WatchSpec>(std::move(spec)), salt);
-    watch.boot(step, true);
-    touch(watch.number());
+    added.push_back(roster_.add(std::make_shared<const WatchSpec>(std::move(spec)), salt).number());
   }
   for (const std::uint32_t number : roster_.all()) {
     Watch& watch = *roster_.at(number);
@@ -157,6 +156,11 @@ void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
       watch.remove(step, cause);
   }
   subscribe(step);
+  // Now they know the values that others follow already: their runs begin under those.
+  for (const std::uint32_t number : added) {
+    roster_.at(number)->boot(step, true);
+    touch(number);
+  }
 }
 
 }  // namespace supv

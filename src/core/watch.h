@@ -141,6 +141,7 @@ class Watch {
   bool take_intent() { return std::exchange(intent_, false); }
   /// A digest to keep: condition key and sample text, for the durable store.
   std::vector<Memory> take_samples();
+  std::vector<Memory> all_samples() const;
   /// Takes what take_samples() gave.
   void restore_sample(std::uint32_t condition_key, const Sample& sample);
   /// How long an action may take by this watch's own limits.

@@ -261,8 +261,11 @@ void Watch::on_trouble(std::uint32_t condition, const std::string& why) {
 }
 
 std::vector<Memory> Watch::take_samples() {
+  return std::exchange(samples_dirty_, false) ? all_samples() : std::vector<Memory>();
+}
+
+std::vector<Memory> Watch::all_samples() const {
   std::vector<Memory> all;
-  if (!std::exchange(samples_dirty_, false)) return all;
   for (std::size_t i = 0; i < changes_.size(); ++i) {
     if (!changes_[i]) continue;
     // A notify_if has no run to belong to: its baseline is the value it last told of.
