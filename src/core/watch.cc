@@ -237,6 +237,8 @@ void Watch::redefine(Step& step, std::shared_ptr<const WatchSpec> spec, bool may
   }
   if (run_ != RunId::none) amend(step);
   if (armed) arm(step);
+  if (state_ == State::starting && pid_ != 0 && !following_ && !(before->ready == spec_->ready))
+    await_ready(step, started_.time);
   stay_ = false;
   if (!outdated() || state_ == State::stopping || state_ == State::stuck) return;
   if (!may_restart) {
