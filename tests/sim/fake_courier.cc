@@ -27,15 +27,6 @@ void FakeCourier::ask(const fx::Http& http) {
     return;
   }
   if (!http.reuse.empty()) {
-    if (const auto kept = kept_.find(http.reuse); kept != kept_.end()) {
-      const HttpReply reply = kept->second.reply;
-      const bool fresh = kept->second.until > now;
-      kept_.erase(kept);
-      if (fresh) {
-        sim_.agenda.in(milliseconds(1), [this, tag = http.tag, reply] { tell(tag, reply); });
-        return;
-      }
-    }
     for (auto& [number, asked] : asked_) {
       if (asked.tag || asked.reuse != http.reuse) continue;
       asked.tag = http.tag;
@@ -54,9 +45,7 @@ void FakeCourier::answer(std::uint64_t number, HttpReply reply) {
   if (found == asked_.end()) return;
   const Asked asked = found->second;
   asked_.erase(found);
-  if (asked.tag) return tell(*asked.tag, std::move(reply));
-  if (!asked.reuse.empty() && reply.status != 0)
-    kept_[asked.reuse] = {std::move(reply), sim_.agenda.now() + seconds(60)};
+  if (asked.tag) tell(*asked.tag, std::move(reply));
 }
 
 void FakeCourier::orphan() {
@@ -66,7 +55,6 @@ void FakeCourier::orphan() {
 void FakeCourier::crash() {
   sim_.trace("courier: killed");
   const auto lost = std::exchange(asked_, {});
-  kept_.clear();
   down_until_ = sim_.agenda.now() + sim_.dice.time(milliseconds(1), seconds(3));
   for (const auto& [number, asked] : lost) {
     consul_.drop(asked.query);

@@ -11,7 +11,7 @@
 namespace supv::sim {
 
 /// Carries requests to the fake Consul. Outlives the brain: what is under way waits for the next
-/// one, and an answer that nobody heard is kept for a minute.
+/// one; an answer that nobody waits for is dropped.
 class FakeCourier {
  public:
   using Done = std::function<void(ev::HttpDone)>;
@@ -31,10 +31,6 @@ class FakeCourier {
     std::optional<std::uint64_t> tag;  ///< Empty: nobody waits.
     std::uint64_t query = 0;
   };
-  struct Kept {
-    HttpReply reply;
-    Time until;
-  };
   void answer(std::uint64_t number, HttpReply reply);
   void tell(std::uint64_t tag, HttpReply reply);
   void limit(std::uint64_t number, std::uint64_t tag, Duration deadline);
@@ -43,7 +39,6 @@ class FakeCourier {
   FakeConsul& consul_;
   Done done_;
   std::map<std::uint64_t, Asked> asked_;
-  std::map<std::string, Kept> kept_;
   std::uint64_t last_ = 0;
   Time down_until_{};
 };

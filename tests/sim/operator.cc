@@ -58,11 +58,11 @@ void Operator::act() {
   actions_[tag] = action;
   action_of_[tag] = tag;
   actions_[tag].request.tag = tag;
+  actions_[tag].first_asked = sim_.agenda.now();
   send(actions_[tag]);
 }
 
 void Operator::send(Action& action) {
-  action.asked = sim_.agenda.now();
   action.request.client = static_cast<ClientId>(action.request.tag);
   sim_.trace(fmt::format("operator: {} {} #{} {}", verb_name(action.request.verb), action.watch,
                          action.request.tag, action.request.action_id));
@@ -76,11 +76,15 @@ void Operator::handed_over(const Request& request) {
   if (watch == nullptr) return;
   Action& known = actions_[action->second];
   if (known.tries++ == 0) known.before = watch->run();
+  const bool remembered = !oracles_.unsaved("action/" + request.action_id);
+  if (known.code && remembered) return;  // it will be told what was decided long ago
   const bool speaks = request.verb == Verb::start || request.verb == Verb::stop ||
                       request.verb == Verb::restart || request.verb == Verb::monitor ||
                       request.verb == Verb::unmonitor;
   if (!speaks || (watch->held() && !request.force)) return;
-  oracles_.word_unsure(actions_[action->second].watch);
+  was_unsure_ = oracles_.word_unsure(known.watch);
+  // Asked again: nobody knows when it was, or will be, carried out.
+  if (known.tries > 1) return;
   deciding_.push_back(request);
   flying_ = in_flight(*watch);
 }
@@ -89,12 +93,12 @@ void Operator::handed_over(const Request& request) {
 void Operator::turned() {
   for (const Request& request : std::exchange(deciding_, {})) {
     Action& action = actions_[action_of_[request.tag]];
-    if (action.code) continue;  // told again what was decided long ago
     using Word = Oracles::Word;
     const Word word = request.verb == Verb::stop        ? Word::down
                       : request.verb == Verb::unmonitor ? Word::alone
                                                         : Word::up;
-    oracles_.word(action.watch, word, word == Word::alone && flying_);
+    if (action.refused && !was_unsure_) oracles_.word_stands(action.watch);
+    if (!action.refused) oracles_.word(action.watch, word, word == Word::alone && flying_);
   }
 }
 
@@ -118,6 +122,7 @@ void Operator::replied(const fx::Reply& reply) {
   // What was answered to nobody may have ceased to be true before it was asked for again.
   if (!action.code && action.tries == 1) check(action, reply.report);
   action.code = reply.report.code;
+  action.refused = reply.report.code != code::kDone && reply.report.outcomes.empty();
 }
 
 void Operator::check(const Action& action, const Report& report) const {
@@ -180,7 +185,7 @@ void Operator::rebooted() {
 void Operator::brain_back() {
   for (auto& [first, action] : actions_) {
     const bool again = action.answered && action.code && !action.request.action_id.empty() &&
-                       !action.gave_up && sim_.agenda.now() - action.asked < minutes(5) &&
+                       !action.gave_up && sim_.agenda.now() - action.first_asked < minutes(5) &&
                        sim_.dice.chance(0.05);
     if (action.gave_up || (action.answered && !again)) continue;
     action.answered = false;

@@ -44,10 +44,11 @@ class Operator {
     std::string watch;
     bool answered = false;
     bool gave_up = false;
+    bool refused = false;  ///< Nothing was tried.
     std::optional<int> code;
     RunId before = RunId::none;
     int tries = 0;
-    Time asked{};
+    Time first_asked{};
   };
   void send(Action& action);
   void check(const Action& action, const Report& report) const;
@@ -60,6 +61,7 @@ class Operator {
   std::map<std::uint64_t, Action> actions_;           ///< By the tag they were first asked with.
   std::map<std::uint64_t, std::uint64_t> action_of_;  ///< Tag to action.
   std::vector<Request> deciding_;
+  bool was_unsure_ = false;
   bool flying_ = false;  ///< A start was under way when the last request was handed over.
   std::uint64_t last_tag_ = 0;
 };

@@ -45,16 +45,28 @@ bool Oracles::gone(const std::string& watch) const {
       });
 }
 
+/// A watch that is new, or new again: what was asked about one of its name still counts.
+void Oracles::begin_book(Book& book) {
+  Book fresh;
+  fresh.kv_victims = std::move(book.kv_victims);
+  fresh.operator_victims = std::move(book.operator_victims);
+  fresh.operator_restarts = book.operator_restarts;
+  fresh.paths = std::move(book.paths);
+  book = std::move(fresh);
+}
+
 void Oracles::configured(const Config& config) {
   for (const WatchSpec& spec : config.watches)
-    if (spec_of(spec.name) == nullptr) books_.erase(spec.name);
+    if (spec_of(spec.name) == nullptr) begin_book(books_[spec.name]);
   config_ = config;
   for (const WatchSpec& spec : config_.watches)
     for (const ConditionSpec& condition : spec.conditions) {
       if (!condition.kv) continue;
-      consul_.count_changes(condition.kv->path, condition.kv->prefix);
+      const std::pair<std::string, bool> what{condition.kv->path, condition.kv->prefix};
+      consul_.count_changes(what.first, what.second);
+      const std::uint32_t mode = condition.kv->mode == KvSpec::Mode::poll ? 1 : 0;
       if (condition.action == Action::restart)
-        books_[spec.name].paths.insert({condition.kv->path, condition.kv->prefix});
+        books_[spec.name].paths[condition_key(condition) + mode] = what;
     }
 }
 
@@ -67,6 +79,7 @@ void Oracles::executed(const Process& process) {
       record->phase < wire::Phase::launching)
     violated("5: no program runs that no record names", show(process));
   if (process.plan.purpose != Purpose::main) return;
+  books_[process.plan.watch].in_flight = false;
   for (const auto& [serial, other] : computer_.processes()) {
     if (other.plan.watch != process.plan.watch || other.plan.purpose != Purpose::main) continue;
     if (other.tag == process.tag || other.stage != Process::Stage::live) continue;
@@ -91,7 +104,8 @@ void Oracles::signalled(const Process& process, int signal) {
   if (process.stranger())
     violated("9: no stranger is signalled", fmt::format("{} got {}", show(process), signal));
   const auto asked = [&](wire::Run run) { return stops_.contains(static_cast<RunId>(run)); };
-  if (ending_ || asked(process.plan.run) || asked(tree_of(process))) return;
+  if (ending_) stops_.insert(static_cast<RunId>(process.plan.run));  // and it goes on recorded
+  if (asked(process.plan.run) || asked(tree_of(process))) return;
   const Process* main = main_of(process.plan.run);
   if (main == nullptr || main_of(tree_of(process)) == nullptr) return;  // a leftover
   violated("5: nothing is stopped that nobody decided to stop",
@@ -103,7 +117,7 @@ void Oracles::signalled(const Process& process, int signal) {
 void Oracles::supvd_lost(bool brain_only) {
   remembered_.clear();
   for (auto& [watch, book] : books_) {
-    book.streak = 0;
+    book.blind = true;
     book.ended.reset();
   }
   if (brain_only) return;
@@ -180,7 +194,7 @@ void Oracles::replaced(RunId run, const std::string& watch) {
   if (book.by == "condition" && book.reason.starts_with("consul_kv")) {
     book.kv_victims.insert(run);
     std::uint64_t changes = 0;
-    for (const auto& [path, prefix] : book.paths) changes += consul_.changes(path, prefix);
+    for (const auto& [key, what] : book.paths) changes += consul_.changes(what.first, what.second);
     if (book.kv_victims.size() > changes)
       violated("3, 4: one restart for a change, none for silence",
                fmt::format("{}: {} restarts by consul_kv after {} changes", watch,
@@ -215,7 +229,8 @@ void Oracles::spawned(const fx::Spawn& spawn) {
   const WatchSpec* spec = spec_of(spawn.watch);
   if (spec == nullptr) violated("6: nothing is started that no file names", spawn.watch);
   Book& book = books_[spawn.watch];
-  if (!book.unsure && (book.word == Word::down || book.word == Word::alone) && --book.in_flight < 0)
+  if (!book.unsure && (book.word == Word::down || book.word == Word::alone) && !book.in_flight &&
+      !unsaved_.contains("watch/" + spawn.watch))
     violated("5, 6: never a start against the operator's word",
              fmt::format("{}: {} by {}: {}", spawn.watch, book.action, book.by, book.reason));
   for (const ConditionSpec& condition : spec->conditions) {
@@ -237,7 +252,7 @@ void Oracles::judge_spacing(const WatchSpec& spec, Book& book) {
   const Time now = sim_.agenda.now();
   const bool by_itself = book.by == "exit" || book.by == "watchdog";
   const bool lived = book.ended && *book.ended - book.spawned >= spec.backoff.reset_after;
-  if (!by_itself || lived || !book.ended) {
+  if (!by_itself || lived || !book.ended || std::exchange(book.blind, false)) {
     book.streak = 0;
   } else if (book.streak > 0) {
     const double most = static_cast<double>(spec.backoff.max.count());

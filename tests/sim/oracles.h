@@ -45,7 +45,9 @@ class Oracles {
   bool unsaved(const std::string& key) const { return unsaved_.contains(key); }
   // --- the operator's word
   void word(const std::string& watch, Word word, bool in_flight);
-  void word_unsure(const std::string& watch) { books_[watch].unsure = true; }
+  /// Something is being decided about it; returns whether that was so before.
+  bool word_unsure(const std::string& watch) { return std::exchange(books_[watch].unsure, true); }
+  void word_stands(const std::string& watch) { books_[watch].unsure = false; }
   void action_started(const std::string& watch, const std::string& verb);
   /// Nothing of the watch's trees is there.
   bool gone(const std::string& watch) const;
@@ -57,11 +59,13 @@ class Oracles {
   struct Book {
     Word word = Word::none;
     bool unsure = false;
-    int in_flight = 0;                             ///< Starts that were decided before the word.
-    bool edited = false;                           ///< Its file said other things meanwhile.
-    std::string action, by, reason;                ///< Of its last transition.
-    std::set<std::pair<std::string, bool>> paths;  ///< What its restarting consul_kv ever watched.
-    RunId up = RunId::none;                        ///< The last run that was seen up.
+    bool in_flight = false;  ///< A start was decided before the word.
+    bool blind = true;       ///< The brain is new: why it starts something is not known.
+    bool edited = false;             ///< Its file said other things meanwhile.
+    std::string action, by, reason;  ///< Of its last transition.
+    std::map<std::uint32_t, std::pair<std::string, bool>>
+        paths;               ///< What its restarting consul_kv ever watched.
+    RunId up = RunId::none;  ///< The last run that was seen up.
     std::set<RunId> kv_victims;
     std::set<RunId> operator_victims;
     std::uint64_t operator_restarts = 0;
@@ -74,6 +78,7 @@ class Oracles {
   void spawned(const fx::Spawn& spawn);
   void stopped(RunId run, std::uint32_t after);
   void replaced(RunId run, const std::string& watch);
+  static void begin_book(Book& book);
   void note_end(RunId run);
   void told_status(RunId run, const ExitStatus& status);
   void judge_spacing(const WatchSpec& spec, Book& book);

@@ -12,7 +12,7 @@ void Oracles::word(const std::string& watch, Word word, bool in_flight) {
   Book& book = books_[watch];
   book.word = word;
   book.unsure = false;
-  book.in_flight = in_flight ? 1 : 0;
+  book.in_flight = in_flight;
   book.streak = 0;
 }
 
