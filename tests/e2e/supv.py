@@ -368,8 +368,8 @@ def main(names):
         text = output.read().decode(errors="replace")
         verdict = {0: "ok", SKIPPED: "skipped"}.get(codes[name], "FAILED")
         print(f"{verdict:8}{name} ({time.monotonic() - began:.1f} s)")
-        if codes[name]:
-            print(text)
+        if text:
+            print(text.rstrip())
     failed = [name for name, code in codes.items() if code not in (0, SKIPPED)]
     if failed:
         sys.exit(f"{len(failed)} of {len(codes)} failed: {' '.join(failed)}")

@@ -111,7 +111,7 @@ class Torture:
         lab = self.lab
         for client in self.clients:
             client.wait(timeout=60)
-        lab.ctl("start", "--all", "--timeout", "60s", timeout=90)
+        lab.ctl("start", "--all", "--no-wait", timeout=90)
         for i in range(WATCHES):
             lab.never_two(f"w{i}")
         lab.config(config(churn=False))
@@ -149,8 +149,7 @@ def torture(victim):
         finally:
             starts = sum(len(lab.starts(f"w{i}")) for i in range(WATCHES))
             print(f"seed {SEED}: {ordeal.kills} kills of {victim}, {ordeal.commands} commands, "
-                  f"{starts} starts of {WATCHES} watches in {time.monotonic() - began:.1f} s",
-                  file=sys.stderr, flush=True)
+                  f"{starts} starts of {WATCHES} watches in {time.monotonic() - began:.1f} s")
     return test
 
 
