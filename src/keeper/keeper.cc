@@ -46,6 +46,7 @@ Keeper::~Keeper() { ::munmap(table_, slots_ * sizeof(Slot)); }
 void Keeper::on_message(const void* bytes, std::size_t size, const int* fds, std::size_t fd_count) {
   wire::Kind kind;
   if (size < sizeof kind) return;
+  end_heard_ = asked_to_end_ns_ != kNever;
   std::memcpy(&kind, bytes, sizeof kind);
   wire::Spawn spawn;
   wire::Stop stop;

@@ -150,7 +150,8 @@ class Keeper {
   std::optional<wire::News> refused_;  ///< The one refusal that found the channel full.
   std::uint64_t signals_ = 0;          ///< Bit n: signal n is still to be told.
 
-  std::int64_t brain_due_ns_ = kNever;     ///< When the next brain is started.
+  std::int64_t brain_due_ns_ = kNever;  ///< When the next brain is started.
+  bool end_heard_ = false;  ///< The brain has said something since supvd was asked to end.
   std::int64_t brain_kill_ns_ = kNever;    ///< When a brain that lost its channel is killed.
   std::int64_t brain_since_ns_ = 0;        ///< When the last one was started.
   std::int64_t deaf_since_ns_ = 0;         ///< Since when no brain has listened (greeted_ false).

@@ -62,6 +62,7 @@ void Keeper::lose_brain() {
   kernel_.close_channel();
   if (greeted_) deaf_since_ns_ = now_ns();
   greeted_ = false;
+  end_heard_ = false;
   dumping_ = false;
   choked_ = false;
   refused_.reset();
@@ -267,7 +268,9 @@ bool Keeper::wants_reexec() const {
 // --- time ----------------------------------------------------------------------------------
 
 std::int64_t Keeper::give_up_ns() const {
-  if (greeted_ || shutting_down_ || finishing_ || asked_to_end_ns_ == kNever) return kNever;
+  if (shutting_down_ || finishing_ || asked_to_end_ns_ == kNever) return kNever;
+  // A brain that says nothing at all to the request is as good as none.
+  if (greeted_) return end_heard_ ? kNever : asked_to_end_ns_ + kDeafPatience;
   return std::max(asked_to_end_ns_, deaf_since_ns_) + kDeafPatience;
 }
 

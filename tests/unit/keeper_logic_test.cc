@@ -583,6 +583,7 @@ TEST_CASE("a second TERM without a brain means KILL; with one it is only told") 
   bench.keeper->on_signal(SIGTERM);
   bench.keeper->on_signal(SIGTERM);
   CHECK(bench.count(Kind::signalled) == 2);
+  bench.hello();  // Any word of the brain shows that it is at work.
   bench.pass(20'000);
   CHECK(bench.keeper->phase(1) == Phase::running);
   bench.keeper->on_channel_closed();
@@ -590,6 +591,16 @@ TEST_CASE("a second TERM without a brain means KILL; with one it is only told") 
   CHECK(bench.kernel.did("kill_tree 1"));
   bench.pass(100);
   CHECK(bench.keeper->finished() == 0);
+}
+
+TEST_CASE("a brain that says nothing to TERM for five seconds is as good as none") {
+  Bench bench;
+  bench.run(1);
+  bench.keeper->on_signal(SIGTERM);
+  bench.pass(4'900);
+  CHECK(bench.keeper->phase(1) == Phase::running);
+  bench.pass(200);
+  CHECK(bench.keeper->phase(1) != Phase::running);
 }
 
 TEST_CASE("a signal to end is told to each new brain, others once") {
