@@ -49,6 +49,7 @@ void LinuxWorld::act(const fx::Remember& memory) {
 }
 
 void LinuxWorld::act(const fx::Reply& reply) {
+  deeds_ += reply.report.watches.size();  // a long status leaves as many holes as a storm
   if (control_) control_->reply(reply);
 }
 

@@ -13,7 +13,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kWait = 55s;      ///< Bounds what an abandoned query costs the agent.
-constexpr Duration kPace = 100ms;    ///< Least time between two requests of one query.
+constexpr Duration kPace = 100ms;    ///< Between two requests of one query, on the average;
+constexpr int kBurst = 2;            ///< so many may come at once: read, confirm, wait.
 constexpr Duration kDown = 5s;       ///< Longest pause while the agent is away.
 constexpr Duration kStubborn = 30s;  ///< Longest pause for what does not mend itself.
 /// The agent gives up waiting for a leader after 7 s; a shorter patience never sees the reason.
@@ -30,6 +31,7 @@ std::string first_line(const std::string& body) {
 fx::Http KvFollower::ask(Time now, std::uint64_t tag) {
   asking_ = true;
   asked_at_ = now;
+  pace_ = std::max(pace_, now) + kPace;
   tag_ = tag;
   std::string parameters = query_.prefix ? "?recurse" : "";
   const auto add = [&](const std::string& parameter) {
@@ -73,7 +75,7 @@ bool KvFollower::accept(Time now, std::uint64_t index, bool early) {
   // A proxy that ignores `index` would be asked in a tight loop: slow down when answers keep
   // coming at once with nothing new.
   const Duration pause = std::min<Duration>(kPace * (1 << std::min(hasty_, 6U)), kDown);
-  due_ = hasty_ == 0 ? std::max(asked_at_ + kPace, now) : now + pause;
+  due_ = hasty_ == 0 ? std::max(pace_ - kPace * kBurst, now) : now + pause;
   return !back && !restored;
 }
 

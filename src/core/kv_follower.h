@@ -62,6 +62,7 @@ class KvFollower {
   KvQuery query_;
   Time due_{};
   Time asked_at_{};
+  Time pace_{};  ///< Each request moves it on by one pace; it may be a burst ahead of the clock.
   std::uint64_t tag_ = 0;
   std::uint64_t index_ = 0;
   std::uint32_t failures_ = 0;

@@ -143,7 +143,8 @@ void Orders::judge(Goal& goal, const Request& request, const Watch* watch, Time)
     case Request::Verb::wait:
       if (request.until == "launched") {
         const bool good =
-            watch->failure().empty() || state == State::starting || state == State::up;
+            !watch->launch_failed() &&
+            (watch->failure().empty() || state == State::starting || state == State::up);
         if (!watch->launched_once()) return;
         if (watch->kept_down()) return settle(true, kStaysStopped);
         settle(good, good ? watch->shown_state() : watch->failure());

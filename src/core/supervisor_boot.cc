@@ -91,6 +91,7 @@ void Supervisor::on(Step& step, ev::Boot& boot) {
       }
     }
   }
+  orders_.look(step, roster_);  // also when there is no watch at all
 }
 
 void Supervisor::restore(Step& step, const ev::Boot& boot) {

@@ -122,6 +122,8 @@ class Watch {
   bool at_rest() const { return run_ == RunId::none && errand_run_ == RunId::none; }
   /// Its first start has been tried since supvd began (or it is not to be started).
   bool launched_once() const { return launched_once_; }
+  /// That first try failed before exec.
+  bool launch_failed() const { return launch_failed_; }
   /// Why the last start or run failed; empty when it did not.
   const std::string& failure() const { return failure_; }
   /// An essential watch that has ended for good: what supvd exits with.
@@ -168,6 +170,7 @@ class Watch {
   void continue_stop(Step& step);
   void ladder(Step& step);
   void become_up(Step& step);
+  void renewed(Step& step);
   void settle(Step& step);
   void fail(Step& step);
   void next_try(Step& step, const Cause& cause);
@@ -219,6 +222,7 @@ class Watch {
   bool removed_ = false;
   bool stay_ = false;  ///< Loaded with --no-restart: the difference waits.
   bool launched_once_ = false;
+  bool launch_failed_ = false;
   bool ready_ = false;
   bool laddered_ = false;   ///< fx::Stop has been sent for the current run.
   bool replaces_ = false;   ///< The next start replaces a run.

@@ -135,6 +135,7 @@ void Watch::become_up(Step& step) {
   const bool again = cause_.action == "restart";
   ready_ = true;
   renewing_ = false;
+  after_ = After::fail;  // a renewed run was to be followed by another one
   failure_.clear();
   tick_.reset();
   due_.reset();
@@ -161,11 +162,7 @@ void Watch::on_followed(Step& step, const ev::Followed& news) {
   following_ = false;
   tick_.reset();
   dirty_ = true;
-  if (renewing_) {
-    ++restarts_;
-    begin_changes(step, std::nullopt);
-    return become_up(step);
-  }
+  if (renewing_) return renewed(step);
   if (state_ == State::up) {
     due_.reset();
     step.emit(fx::Note{spec_->name, NoteKind::change, "up", "up", "", "",
@@ -177,15 +174,19 @@ void Watch::on_followed(Step& step, const ev::Followed& news) {
   await_ready(step, step.now.time);
 }
 
+/// The `restart` command has done it, unless the run is to end by now.
+void Watch::renewed(Step& step) {
+  if (after_ != After::respawn) return ladder(step);
+  ++restarts_;
+  begin_changes(step, std::nullopt);
+  become_up(step);
+}
+
 void Watch::on_not_followed(Step& step, const ev::NotFollowed& news) {
   if (news.run != run_) return;
   if (renewing_ && pid_ == 0) return;  // looked for again until `due_`
-  if (renewing_) {
-    // No new main process: the one that was told to restart is still there.
-    ++restarts_;
-    begin_changes(step, std::nullopt);
-    return become_up(step);
-  }
+  // No new main process: the one that was told to restart is still there.
+  if (renewing_) return renewed(step);
   if (following_ && news.pid != 0)
     failure_ = fmt::format("pid file {} names {}, which is not of this run; left alone",
                            spec_->process.pid_file, news.pid);

@@ -73,7 +73,7 @@ void Watch::on_start_failed(Step& step, const ev::StartFailed& news) {
   if (news.run != run_) return;
   run_ = RunId::none;
   pid_ = 0;
-  launched_once_ = true;
+  launch_failed_ = !std::exchange(launched_once_, true);
   failed_start_ = true;
   failure_ = how;
   if (state_ == State::stopping || state_ == State::stuck) return settle(step);
@@ -256,7 +256,7 @@ void Watch::set_due(Moment now, Duration delay) {
 
 void Watch::errand_failed_start(Step& step, const std::string& how) {
   failed_start_ = true;
-  launched_once_ = true;
+  launch_failed_ = !std::exchange(launched_once_, true);
   failure_ = "before_start: " + how;
   after_ = After::fail;
   settle(step);
