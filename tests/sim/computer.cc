@@ -35,6 +35,7 @@ Process& Computer::make(const Plan& plan, std::uint64_t tag) {
   process.tag = tag;
   process.plan = plan;
   process.group = process.pid;
+  process.forked_at = sim_.agenda.now();
   return process;
 }
 

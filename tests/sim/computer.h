@@ -42,6 +42,7 @@ struct Process {
   wire::Step failed_step = wire::Step::none;  ///< exec failed there.
   bool exec_known = false;                    ///< exec happened, or failed, or it ended before.
   Plan plan;
+  Time forked_at{};
   Time exec_at{};
 
   // Its script.

@@ -220,6 +220,7 @@ void FakeConsul::touch(const std::string& key) {
 void FakeConsul::restore_snapshot() {
   if (!snapshot_) return;
   sim_.trace("consul: snapshot restored");
+  ++restores_;
   if (mood_ == Mood::well)
     for (const auto& [number, query] : held_)
       if (query.blocking) reply(number, evaluate(query), milliseconds(1));

@@ -56,6 +56,8 @@ class FakeConsul {
   Mood mood() const { return mood_; }
 
   const Store& store() const { return store_; }
+  std::uint64_t last_index() const { return index_; }
+  std::uint64_t restores() const { return restores_; }
   /// The content of a key (of everything under a prefix), in a form that can be compared.
   std::string content(const std::string& path, bool prefix) const;
   /// How often that content has changed since the beginning, restores included.
@@ -95,6 +97,7 @@ class FakeConsul {
   std::map<std::uint64_t, Query> held_;
   std::map<std::pair<std::string, bool>, Followed> followed_;
   std::uint64_t last_query_ = 0;
+  std::uint64_t restores_ = 0;
 };
 
 const char* name_of(FakeConsul::Mood mood);

@@ -86,7 +86,7 @@ void Operator::handed_over(const Request& request) {
   // Asked again: nobody knows when it was, or will be, carried out.
   if (known.tries > 1) return;
   deciding_.push_back(request);
-  flying_ = in_flight(*watch);
+  flying_ = in_flight(*watch) ? std::optional(watch->run()) : std::nullopt;
 }
 
 /// Everything the brain wanted to do about it has been done: from now on it counts.
@@ -98,7 +98,8 @@ void Operator::turned() {
                       : request.verb == Verb::unmonitor ? Word::alone
                                                         : Word::up;
     if (action.refused && !was_unsure_) oracles_.word_stands(action.watch);
-    if (!action.refused) oracles_.word(action.watch, word, word == Word::alone && flying_);
+    if (!action.refused)
+      oracles_.word(action.watch, word, word == Word::alone ? flying_ : std::nullopt);
   }
 }
 

@@ -62,7 +62,8 @@ class Operator {
   std::map<std::uint64_t, std::uint64_t> action_of_;  ///< Tag to action.
   std::vector<Request> deciding_;
   bool was_unsure_ = false;
-  bool flying_ = false;  ///< A start was under way when the last request was handed over.
+  /// The run, if a start was under way when the last request was handed over.
+  std::optional<RunId> flying_;
   std::uint64_t last_tag_ = 0;
 };
 

@@ -79,7 +79,8 @@ void Oracles::executed(const Process& process) {
       record->phase < wire::Phase::launching)
     violated("5: no program runs that no record names", show(process));
   if (process.plan.purpose != Purpose::main) return;
-  books_[process.plan.watch].in_flight = false;
+  Book& book = books_[process.plan.watch];
+  if (static_cast<RunId>(process.plan.run) != book.in_flight_from) book.in_flight = false;
   for (const auto& [serial, other] : computer_.processes()) {
     if (other.plan.watch != process.plan.watch || other.plan.purpose != Purpose::main) continue;
     if (other.tag == process.tag || other.stage != Process::Stage::live) continue;
@@ -92,7 +93,8 @@ void Oracles::executed(const Process& process) {
     if (condition.kv)
       born_under_[static_cast<RunId>(process.plan.run)][condition_key(condition)] = {
           consul_.content(condition.kv->path, condition.kv->prefix),
-          consul_.changes(condition.kv->path, condition.kv->prefix)};
+          consul_.changes(condition.kv->path, condition.kv->prefix), consul_.last_index(),
+          consul_.restores()};
 }
 
 void Oracles::ended(const Process& process) {
@@ -106,6 +108,8 @@ void Oracles::signalled(const Process& process, int signal) {
   const auto asked = [&](wire::Run run) { return stops_.contains(static_cast<RunId>(run)); };
   if (ending_) stops_.insert(static_cast<RunId>(process.plan.run));  // and it goes on recorded
   if (asked(process.plan.run) || asked(tree_of(process))) return;
+  if (process.exec_at - process.forked_at >= milliseconds(9900))
+    return;  // a start that took too long
   const Process* main = main_of(process.plan.run);
   if (main == nullptr || main_of(tree_of(process)) == nullptr) return;  // a leftover
   violated("5: nothing is stopped that nobody decided to stop",
@@ -185,7 +189,10 @@ void Oracles::performed(const Effect& effect) {
     book.by = note->by;
     book.reason = note->reason;
   } else if (const auto* memory = std::get_if<fx::Remember>(&effect)) {
-    if (memory->key.starts_with("kv/")) remembered_.insert(memory->key);
+    if (memory->text.empty())
+      remembered_.erase(memory->key);
+    else if (memory->key.starts_with("kv/"))
+      remembered_.insert(memory->key);
   }
 }
 
@@ -250,7 +257,8 @@ void Oracles::spawned(const fx::Spawn& spawn) {
 /// Failed starts and deaths in a row wait longer and longer.
 void Oracles::judge_spacing(const WatchSpec& spec, Book& book) {
   const Time now = sim_.agenda.now();
-  const bool by_itself = book.by == "exit" || book.by == "watchdog";
+  const bool by_itself = (book.by == "exit" || book.by == "watchdog") &&
+                         !book.reason.starts_with("it ended while supvd");
   const bool lived = book.ended && *book.ended - book.spawned >= spec.backoff.reset_after;
   if (!by_itself || lived || !book.ended || std::exchange(book.blind, false)) {
     book.streak = 0;

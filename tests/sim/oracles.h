@@ -44,7 +44,8 @@ class Oracles {
   void store_failed(const std::string& key);
   bool unsaved(const std::string& key) const { return unsaved_.contains(key); }
   // --- the operator's word
-  void word(const std::string& watch, Word word, bool in_flight);
+  /// `from`: the run of now, if a start was under way when it was said.
+  void word(const std::string& watch, Word word, std::optional<RunId> from);
   /// Something is being decided about it; returns whether that was so before.
   bool word_unsure(const std::string& watch) { return std::exchange(books_[watch].unsure, true); }
   void word_stands(const std::string& watch) { books_[watch].unsure = false; }
@@ -59,8 +60,9 @@ class Oracles {
   struct Book {
     Word word = Word::none;
     bool unsure = false;
-    bool in_flight = false;  ///< A start was decided before the word.
-    bool blind = true;       ///< The brain is new: why it starts something is not known.
+    bool in_flight = false;              ///< A start was decided before the word,
+    RunId in_flight_from = RunId::none;  ///< when this was the run.
+    bool blind = true;               ///< The brain is new: why it starts something is not known.
     bool edited = false;             ///< Its file said other things meanwhile.
     std::string action, by, reason;  ///< Of its last transition.
     std::map<std::uint32_t, std::pair<std::string, bool>>
@@ -101,8 +103,13 @@ class Oracles {
   std::set<RunId> ready_;    ///< Runs that have said so.
   std::set<RunId> adopted_;  ///< Runs that some keeper lost sight of.
   std::map<RunId, Time> launched_;
-  /// By condition key: the content at exec, and how often it had changed by then.
-  std::map<RunId, std::map<std::uint32_t, std::pair<std::string, std::uint64_t>>> born_under_;
+  struct Birth {  ///< What a key was when a run's program began.
+    std::string content;
+    std::uint64_t changes = 0;
+    std::uint64_t index = 0;  ///< The newest of the whole store.
+    std::uint64_t restores = 0;
+  };
+  std::map<RunId, std::map<std::uint32_t, Birth>> born_under_;  ///< By condition key.
   std::map<RunId, std::vector<wire::Status>> ends_;
   std::set<std::string> remembered_;  ///< Samples kept by the brain of now.
   std::uint64_t turns_ = 0;

@@ -8,11 +8,12 @@
 
 namespace supv::sim {
 
-void Oracles::word(const std::string& watch, Word word, bool in_flight) {
+void Oracles::word(const std::string& watch, Word word, std::optional<RunId> from) {
   Book& book = books_[watch];
   book.word = word;
   book.unsure = false;
-  book.in_flight = in_flight;
+  book.in_flight = from.has_value();
+  book.in_flight_from = from.value_or(RunId::none);
   book.streak = 0;
 }
 
@@ -151,13 +152,14 @@ void Oracles::judge_values(const Watch& watch) {
                            condition.id, short_hash(had), baseline->sample.index, now));
     const auto born = born_under_.find(watch.run());
     if (born == born_under_.end() || !born->second.contains(key)) continue;
-    const auto& [content, changes] = born->second.at(key);
-    const bool once = consul_.changes(kv.path, kv.prefix) == changes + 1;
-    const bool renews = spec.rare && spec.rare->restart;
-    if (content != now && once && !baseline->assumed && !renews && kv.missed == KvSpec::Missed::act)
-      violated(
-          "3: the baseline is what the run was started under",
-          fmt::format("{} {}: born under {}, it is {}", spec.name, condition.id, content, now));
+    const Birth& birth = born->second.at(key);
+    // A value that came after the program began, and is said to be what it began under.
+    if (birth.content != now && baseline->sample.index > birth.index &&
+        birth.restores == consul_.restores() && !baseline->assumed &&
+        !(spec.rare && spec.rare->restart) && kv.missed == KvSpec::Missed::act)
+      violated("3: the baseline is what the run was started under",
+               fmt::format("{} {}: born under {}, it is {}", spec.name, condition.id, birth.content,
+                           now));
   }
 }
 

@@ -85,6 +85,7 @@ void SimWorld::live() {
       } catch (const BrainKilled&) {
       } catch (const Over&) {
         if (!booted_) throw Violated("2: supvd answers: no brain in the end");
+        for (const auto& [key, text] : volatile_) sim_.trace(key + ": " + text);
         oracles_.end(supervisor);
         operator_.end();
         return;

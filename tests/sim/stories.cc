@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "core/memo.h"
+
 namespace supv::sim {
 namespace {
 
@@ -44,6 +46,9 @@ void add_condition(Dice& dice, WatchSpec& watch, const std::string& name, Condit
     condition.action = dice.pick({Action::restart, Action::restart, Action::start, Action::stop,
                                   Action::reload, Action::notify});
   }
+  // Twice the same in one list is one too many.
+  for (const ConditionSpec& other : watch.conditions)
+    if (other.kv && condition.kv && condition_key(other) == condition_key(condition)) return;
   watch.conditions.push_back(std::move(condition));
 }
 
