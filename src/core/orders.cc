@@ -3,21 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 namespace supv {
-namespace {
-
-using namespace std::chrono_literals;
-
-constexpr Duration kKeep = 10min;
-constexpr std::size_t kMostGoalsWritten = 64;  ///< Larger orders are finished by what is wanted.
-
-std::string up_text(const Watch& watch) {
-  return watch.pid() > 0 ? fmt::format("up, pid {}", watch.pid()) : "up";
-}
-
-}  // namespace
 
 bool Orders::take(Step& step, const Request& request) {
   if (!request.action_id.empty()) {
@@ -101,85 +88,6 @@ bool Orders::resume(std::uint64_t ticket) {
   return false;
 }
 
-void Orders::judge(Goal& goal, const Request& request, const Watch* watch, Time) {
-  const auto settle = [&](bool ok, std::string text) {
-    goal.done = true;
-    goal.ok = ok;
-    goal.text = std::move(text);
-  };
-  if (watch == nullptr || watch->removed()) return settle(goal.removes, "gone");
-  const State state = watch->state();
-  const bool at_end = state == State::backoff || state == State::failed;
-  switch (goal.verb) {
-    case Request::Verb::start:
-    case Request::Verb::restart:
-    case Request::Verb::monitor:
-      if (state == State::up && (watch->run() != goal.from || watch->restarts() > goal.count))
-        return settle(true, up_text(*watch));
-      if (at_end)
-        return settle(false, fmt::format("{}: {}", watch->shown_state(), watch->failure()));
-      if (state == State::exited)
-        return settle(watch->failure() == "exit 0", "exited: " + watch->failure());
-      if (state == State::stuck) return settle(false, "stuck: " + watch->failure());
-      if (state == State::stopped) return settle(false, "stopped meanwhile");
-      return;
-    case Request::Verb::stop:
-      if (goal.removes) {
-        if (!watch->leaving()) settle(false, "the configuration names it again");
-        return;
-      }
-      if (state == State::stuck) return settle(false, "stuck: " + watch->failure());
-      if (!watch->at_rest()) {
-        if (watch->wanted() && state == State::up) settle(false, "started again meanwhile");
-        return;
-      }
-      return settle(!watch->wanted(), watch->shown_state());
-    case Request::Verb::reload:
-      if (watch->reloads() > goal.count)
-        return settle(!watch->reload_failed(),
-                      watch->reload_failed() ? "the reload command failed" : "reloaded");
-      if (state != State::up) return settle(false, watch->shown_state());
-      return;
-    case Request::Verb::wait:
-      if (request.until == "launched") {
-        const bool good =
-            !watch->launch_failed() &&
-            (watch->failure().empty() || state == State::starting || state == State::up);
-        if (!watch->launched_once()) return;
-        if (watch->kept_down()) return settle(true, kStaysStopped);
-        settle(good, good ? watch->shown_state() : watch->failure());
-      } else if (request.until == "stopped" || request.until == "gone") {
-        const bool gone = watch->at_rest() && (request.until == "gone" || state == State::stopped ||
-                                               state == State::exited || state == State::failed);
-        if (gone) settle(true, watch->shown_state());
-      } else if (state == State::up) {
-        settle(true, up_text(*watch));
-      } else if (request.until == "settled" && (at_end || state == State::exited)) {
-        settle(false, fmt::format("{}: {}", watch->shown_state(), watch->failure()));
-      } else if (state == State::failed || state == State::stuck ||
-                 (state == State::stopped && !watch->wanted())) {
-        settle(false, fmt::format("{}{}{}", watch->shown_state(),
-                                  watch->failure().empty() ? "" : ": ", watch->failure()));
-      }
-      return;
-    case Request::Verb::terminate:
-      if (watch->at_rest()) settle(true, "stopped");
-      return;
-    case Request::Verb::status:
-    case Request::Verb::show:
-    case Request::Verb::why:
-    case Request::Verb::plan:
-    case Request::Verb::events:
-    case Request::Verb::signal:
-    case Request::Verb::unmonitor:
-    case Request::Verb::hold:
-    case Request::Verb::release:
-    case Request::Verb::load:
-    case Request::Verb::quit:
-      return settle(true, watch->shown_state());
-  }
-}
-
 void Orders::look(Step& step, const Roster& roster) {
   for (auto order = orders_.begin(); order != orders_.end();) {
     if (!order->begun || order->done) {
@@ -188,7 +96,7 @@ void Orders::look(Step& step, const Roster& roster) {
     }
     bool all = true;
     for (Goal& goal : order->goals) {
-      if (!goal.done) judge(goal, order->request, roster.at(goal.watch), step.now.time);
+      if (!goal.done) judge(goal, order->request, roster.at(goal.watch));
       all = all && goal.done;
     }
     if (all) finish(step, *order);
@@ -201,7 +109,7 @@ void Orders::look(Step& step, const Roster& roster) {
 
 void Orders::finish(Step& step, Order& order) {
   order.done = true;
-  order.expires = step.now.time + kKeep;
+  order.expires = step.now.time + kKeepResults;
   if (!order.goals.empty()) {
     const auto count = [&](auto&& is) {
       return std::count_if(order.goals.begin(), order.goals.end(), is);
@@ -248,95 +156,6 @@ void Orders::on_deadline(Step& step) {
       step.emit(fx::Remember{"action/" + order->request.action_id, "", false, false});
     order = orders_.erase(order);
   }
-}
-
-// --- across brains ---------------------------------------------------------------------------
-
-void Orders::write_down(Step& step, const Order& order) const {
-  if (order.request.action_id.empty()) return;
-  std::string text =
-      fmt::format("{} {} {} {} {}\n", static_cast<int>(order.request.verb), order.done ? 1 : 0,
-                  order.result.code, step.now.wall_ms, order.request.signal);
-  std::size_t written = 0;
-  for (const Goal& goal : order.goals) {
-    if (++written > kMostGoalsWritten) break;
-    text += fmt::format("{} {} {} {} {} {} {}\n", goal.name, static_cast<std::uint64_t>(goal.from),
-                        goal.count, static_cast<int>(goal.verb), goal.removes ? 1 : 0,
-                        goal.done ? (goal.ok ? 2 : 1) : 0, goal.text.substr(0, 60));
-  }
-  step.emit(fx::Remember{"action/" + order.request.action_id, std::move(text), false, false});
-}
-
-bool Orders::ends_supvd(const Memory& memory) {
-  return memory.text.starts_with(fmt::format("{} ", static_cast<int>(Request::Verb::terminate)));
-}
-
-std::vector<Orders::Unfinished> Orders::restore(const Memory& memory, Moment now,
-                                                const Roster& roster) {
-  std::string_view text = memory.text;
-  const auto line = [&] {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view one = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    return one;
-  };
-  const auto word = [](std::string_view& rest) {
-    const std::size_t space = std::min(rest.find(' '), rest.size());
-    const std::string_view one = rest.substr(0, space);
-    rest.remove_prefix(std::min(space + 1, rest.size()));
-    return one;
-  };
-  const auto number = [&](std::string_view& rest) {
-    std::uint64_t value = 0;
-    const std::string_view digits = word(rest);
-    std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    return value;
-  };
-  std::string_view head = line();
-  Order order;
-  order.request.action_id = memory.key.substr(7);
-  const std::uint64_t verb = number(head);
-  if (verb > static_cast<std::uint64_t>(Request::Verb::terminate)) return {};
-  order.request.verb = static_cast<Request::Verb>(verb);
-  order.done = number(head) == 1;
-  order.result.code = static_cast<int>(number(head));
-  const auto age = now.wall_ms - static_cast<std::int64_t>(number(head));
-  order.request.signal = static_cast<int>(number(head));
-  order.expires =
-      now.time + std::max<Duration>(kKeep - Duration(std::max<std::int64_t>(age, 0)), 1s);
-  order.begun = true;
-  while (!text.empty()) {
-    std::string_view rest = line();
-    Goal goal;
-    goal.name = std::string(word(rest));
-    goal.from = static_cast<RunId>(number(rest));
-    goal.count = number(rest);
-    goal.verb = static_cast<Request::Verb>(std::min<std::uint64_t>(
-        number(rest), static_cast<std::uint64_t>(Request::Verb::terminate)));
-    goal.removes = number(rest) == 1;
-    const std::uint64_t end = number(rest);
-    goal.done = end != 0;
-    goal.ok = end == 2;
-    goal.text = std::string(rest);
-    goal.watch = ~0U;
-    for (const std::uint32_t each : roster.all())
-      if (roster.at(each)->spec().name == goal.name) goal.watch = each;
-    const Watch* watch = roster.at(goal.watch);
-    const bool lost = goal.verb == Request::Verb::reload || goal.verb == Request::Verb::signal ||
-                      (goal.verb == Request::Verb::hold && watch != nullptr && !watch->held());
-    if (!goal.done && lost) {
-      goal.done = true;
-      goal.text = "supvd was interrupted; look, and ask again";
-    }
-    order.goals.push_back(std::move(goal));
-  }
-  if (order.done)
-    for (const Goal& goal : order.goals)
-      order.result.outcomes.push_back({goal.name, goal.ok, goal.text});
-  std::vector<Unfinished> unfinished;
-  if (!order.done) unfinished.push_back({order.request, order.goals});
-  orders_.push_back(std::move(order));
-  return unfinished;
 }
 
 }  // namespace supv

@@ -10,6 +10,9 @@
 
 namespace supv {
 
+/// How long the result of an order with an id can be asked for again.
+inline constexpr Duration kKeepResults{600000};
+
 /// What was asked for and is not answered yet, and the answers of the last ten minutes. An order is
 /// one goal for each watch it names; it is answered once, when every goal is met or lost. Orders
 /// with a client-made id are written down before they act, so that a client whose connection broke
@@ -81,7 +84,7 @@ class Orders {
   Order& newest() { return orders_.back(); }
   void finish(Step& step, Order& order);
   void write_down(Step& step, const Order& order) const;
-  static void judge(Goal& goal, const Request& request, const Watch* watch, Time now);
+  static void judge(Goal& goal, const Request& request, const Watch* watch);
 
   std::list<Order> orders_;
 };

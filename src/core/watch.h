@@ -181,6 +181,7 @@ class Watch {
   void bury(Step& step, RunId run);
   void follow(Step& step);
   void await_ready(Step& step, Time since);
+  void take_over(Step& step, const LiveRun& live);
   void on_tick(Step& step);
   void on_due(Step& step);
   void end_by_fault(Step& step, const char* by, const std::string& why);

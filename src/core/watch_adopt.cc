@@ -1,0 +1,141 @@
+// How a watch takes over what runs when a brain begins.
+#include <algorithm>
+
+#include "core/watch.h"
+
+namespace supv {
+
+void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
+  run_ = live.run;
+  step.ids.take(run_, number_);
+  started_ = live.started;
+  pid_ = live.pid;
+  running_as_ = memo.process;
+  ready_ = memo.ready;
+  failures_ = std::max(failures_, memo.failures);
+  after_ = memo.after;
+  if (live.after > 0 && live.after <= static_cast<std::uint32_t>(After::remove))
+    after_ = static_cast<After>(live.after);
+  fault_by_ = "exit";
+  if (last_change_) cause_ = {last_change_->action, last_change_->by, last_change_->reason};
+  launched_once_ = true;
+  missed_ = live.adopted;
+  // The keeper may know less than was remembered: what was told it last may have been lost.
+  const bool kept_down = ordered_ || by_condition_;
+  if (!kept_down && (after_ == After::fail || after_ == After::respawn)) wanted_ = true;
+  if (!wanted_ && after_ == After::respawn) after_ = After::rest;
+  for (std::size_t i = 0; i < changes_.size(); ++i) {
+    if (!changes_[i] || spec_->conditions[i].action == Action::notify) continue;
+    const std::uint32_t key = condition_key(spec_->conditions[i]);
+    const auto known = std::find_if(memo.baselines.begin(), memo.baselines.end(),
+                                    [&](const auto& b) { return b.condition == key; });
+    if (known == memo.baselines.end())
+      changes_[i]->begin(Sample{}, true);
+    else
+      changes_[i]->begin(known->sample, known->assumed);
+  }
+
+  due_.reset();
+  state_ = ready_ ? State::up : State::starting;
+  take_over(step, live);
+}
+
+/// Goes on where the run is.
+void Watch::take_over(Step& step, const LiveRun& live) {
+  const Time limit = started_.time + spec_->start_timeout;
+  switch (live.phase) {
+    case LiveRun::Phase::launching:
+      due_ = std::max(limit, step.now.time);
+      return;
+    case LiveRun::Phase::running:
+      if (ready_) {
+        if (after_ == After::rest || after_ == After::respawn || after_ == After::remove) {
+          // The stop command was under way; whatever it did, the ladder finishes it.
+          state_ = State::stopping;
+          return ladder(step);
+        }
+        if (spec_->watchdog.count() > 0) alive_by_ = step.now.time + spec_->watchdog;
+        return;
+      }
+      due_ = std::max(limit, step.now.time + Duration(1000));
+      return await_ready(step, started_.time);
+    case LiveRun::Phase::stopping:
+      state_ = State::stopping;
+      laddered_ = true;
+      return;
+    case LiveRun::Phase::stuck:
+      state_ = State::stuck;
+      laddered_ = true;
+      return;
+    case LiveRun::Phase::lingering:
+      pid_ = 0;
+      on_exited(step, {run_, live.status.value_or(ExitStatus{}), 1});
+      if (following_ && !due_) due_ = std::max(limit, step.now.time + Duration(1000));
+      return;
+    case LiveRun::Phase::gone:
+      if (live.after > 0) state_ = State::stopping;
+      on_exited(step, {run_, live.status.value_or(ExitStatus{}), 0});
+      return on_gone(step, {run_, live.status.value_or(ExitStatus{})});
+    case LiveRun::Phase::failed:
+      return on_start_failed(step, {run_, live.step, live.error, ""});
+  }
+}
+
+void Watch::boot(Step& step, bool fresh) {
+  if (run_ != RunId::none || errand_run_ != RunId::none) {
+    const bool live = state_ == State::up || state_ == State::starting;
+    if (live && run_ != RunId::none && !wanted_ && monitored_)  // the order came before the deed
+      return begin_stop(step, {"stop", "operator", "asked for before supvd was interrupted"},
+                        After::rest);
+    const bool ending = state_ == State::stopping || state_ == State::stuck;
+    if (ending && wanted_ && monitored_ && after_ == After::rest) {
+      // Only a supvd that was to end stops what is wanted. It never got that far.
+      after_ = After::respawn;
+      cause_ = {"start", "supvd", "supvd is back"};
+      if (laddered_) step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
+    }
+    if (state_ == State::up && monitored_) arm(step);
+    // What was loaded with --no-restart still waits; otherwise the file is what counts.
+    if (outdated() && !stay_ && wanted_ && monitored_ &&
+        (state_ == State::up || state_ == State::starting)) {
+      if (hold_)
+        load_waits_ = true;
+      else
+        restart(step, {"restart", "load", "the configuration changed while supvd was away"});
+    }
+    return;
+  }
+  const State before = state_;
+  state_ = State::stopped;
+  if (!monitored_) {
+    launched_once_ = true;
+    return;
+  }
+  if (fresh && !(ordered_ && !wanted_)) {
+    due_.reset();
+    wanted_ = spec_->autostart;
+    ordered_ = by_condition_ = false;
+    failures_ = 0;
+    launched_once_ = !wanted_;
+    replaces_ = restored_ && wanted_ && before != State::stopped;
+    if (wanted_) begin_start(step, {"start", "supvd", "autostart"});
+    return;
+  }
+  launched_once_ = true;
+  if (!restored_) wanted_ = spec_->autostart;  // new, and the brain died before it said so
+  if (!wanted_) {
+    arm_idle(step);
+    if (fresh)
+      step.emit(fx::Note{spec_->name, NoteKind::warning, "stopped", "stopped", "", "",
+                         "an operator stopped it earlier; it stays stopped", 0});
+    return;
+  }
+  if ((before == State::backoff || before == State::failed || before == State::exited)) {
+    state_ = before;
+    return arm_idle(step);
+  }
+  replaces_ = restored_;
+  begin_start(step, {"start", "exit", "it ended while supvd was not looking"});
+}
+
+}  // namespace supv
