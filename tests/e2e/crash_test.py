@@ -255,4 +255,53 @@ def test_term_without_a_brain(lab):
     equal([supv.alive(pid) for pid in pids], [False] * 8, "workers alive")
 
 
+def test_the_brains_death_is_no_load(lab):
+    """An operator is in the middle of editing when the brain dies."""
+    lab.supvd(config=MANY)
+    pids = all_up(lab)
+    lab.config(MANY.replace("w0.witness", "w0.witness --note USR1") + "  w8: {nonsense: 1}\n")
+    kill(lab.role("brain"))
+    equal(all_up(lab), pids, "pids under the configuration in force")
+    lab.config(MANY.replace("w0.witness", "w0.witness --note USR1"))
+    kill(lab.role("brain"))
+    equal(all_up(lab), pids, "pids under the configuration in force")
+    lab.ctl("load").ok()
+    lab.wait_up("w0", other_than=pids[0])
+    equal(all_up(lab)[1:], pids[1:], "the others")
+
+
+def test_a_keepalive_outlives_the_keeper(lab):
+    lab.supvd(config="""
+watches:
+  w:
+    start: @WORKER@ --witness @DIR@/w.witness --tell READY=1 --watchdog-for 1000000
+    ready: {notify: true}
+    watchdog: 1s
+""")
+    pid = lab.wait_up("w")["pid"]
+    kill_keeper(lab)
+    lab.supvd()
+    lab.wait_up("w")
+    adopted = time.monotonic()
+    wait_until(lambda: time.monotonic() > adopted + 3.5, "three watchdog times")
+    equal((lab.watch("w")["pid"], lab.watch("w")["state"]), (pid, "up"), "after the adoption")
+    lab.wait_starts(1)
+
+
+def test_readiness_told_after_the_keepers_death_counts(lab):
+    lab.supvd(config="""
+watches:
+  w:
+    start: @WORKER@ --witness @DIR@/w.witness --pause 3000 --tell READY=1
+    ready: {notify: true}
+    start_timeout: 20s
+""")
+    lab.wait_starts(1)
+    kill_keeper(lab)
+    lab.supvd()
+    equal(lab.watch("w")["state"], "starting")
+    lab.wait_up("w")
+    lab.wait_starts(1)
+
+
 supv.main(globals())

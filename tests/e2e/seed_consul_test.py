@@ -45,6 +45,7 @@ def test_real_sidekiq_restarts_once_per_change(lab):
     equal(second["last_change"]["action"], "restart")
     contains(second["last_change"]["reason"], f"consul_kv {consul.KEY} changed")
     equal(second["last_exit"]["code"], 0, "exit code of the old Sidekiq")
+    contains(lab.log_text("sidekiq"), "Received TSTP")  # quiet first, TERM a second later
     contains(lab.ctl("why", "sidekiq").ok().out, consul.KEY)
     said = lab.ctl("why", "sidekiq").out + lab.log_text()
     equal("vulcan" in said or "romulus" in said, False, "a value of the KV is shown")
@@ -255,6 +256,69 @@ def test_one_key_many_watches_one_query(lab):
     agent.put("two")
     for i in range(20):
         seed.restarted(lab, 1, f"w{i}")
+
+
+def watches_on(address, keys):
+    return f"consul: {{address: '{address}'}}\nwatches:" + "".join(f"""
+  w{i}:
+    start: @WORKER@ --witness @DIR@/w{i}.witness
+    restart_if: [consul_kv: {{key: {key}, min_interval: 0s, interval: 500ms}}]
+""" for i, key in enumerate(keys))
+
+
+def connections(port):
+    """Established connections to a local port, as its clients hold them."""
+    lines = open("/proc/net/tcp").read().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    return [f for f in fields if f[2] == f"0100007F:{port:04X}" and f[3] == "01"]
+
+
+def test_keys_of_one_folder_share_a_query(lab):
+    agent = consul.Agent(lab)
+    keys = [f"app/settings/key{i}" for i in range(24)]
+    for key in keys:
+        agent.put("one", key=key)
+    lab.supvd(config=watches_on(agent.address, keys))
+    for i in range(24):
+        seed.ready(lab, f"w{i}")
+    equal(len(connections(agent.port)) <= 16, True, f"connections {len(connections(agent.port))}")
+    equal({seed.condition(lab, f"w{i}")["mode"] for i in range(24)}, {"watch"}, "modes")
+    agent.put("two", key=keys[5])
+    seed.restarted(lab, 1, "w5")
+    agent.put("beside", key="app/settings/another")
+    agent.put("two", key=keys[0])
+    seed.restarted(lab, 1, "w0")
+    for i in range(24):
+        lab.wait_starts(2 if i in (0, 5) else 1, f"w{i}")
+
+
+def test_connections_have_a_budget(lab):
+    agent = consul.Agent(lab)
+    keys = [f"folder{i}/key" for i in range(20)]
+    for key in keys:
+        agent.put("one", key=key)
+    lab.supvd(config=watches_on(agent.address, keys))
+    for i in range(20):
+        seed.ready(lab, f"w{i}")
+    modes = [seed.condition(lab, f"w{i}")["mode"] for i in range(20)]
+    equal(set(modes), {"watch", "poll (connection budget)"}, f"modes {modes}")
+    equal(len(connections(agent.port)) <= 16, True, f"connections {len(connections(agent.port))}")
+    for i in (modes.index("watch"), modes.index("poll (connection budget)")):
+        agent.put("two", key=keys[i])
+        seed.restarted(lab, 1, f"w{i}")
+
+
+def test_a_snapshot_restored_counts_once(lab):
+    agent = consul.Agent(lab)
+    agent.put("old")
+    connection = consul.http.client.HTTPConnection("127.0.0.1", agent.port, timeout=20)
+    connection.request("GET", "/v1/snapshot")
+    snapshot = connection.getresponse().read()
+    agent.put("new")
+    seed.start(lab, agent.address)
+    equal(agent.request("PUT", "/v1/snapshot", snapshot)[0], 200, "restore")
+    seed.restarted(lab, 1, deadline=30)
+    seed.settled(lab, agent, 1)
 
 
 def test_unix_socket(lab):
