@@ -145,8 +145,11 @@ void Keeper::begin_rest(Slot& slot, std::int64_t patience_ns) {
   slot.kill_at_ns = now + patience_ns;
   slot.looks = 0;
   note(slot);
-  kernel_.signal_tree(slot.life, SIGTERM);
-  kernel_.signal_tree(slot.life, SIGCONT);
+  // A guest has its host's tree: what the guest left in it is not ours to end.
+  if (!slot.is(wire::kLeaveTree | wire::kGuest)) {
+    kernel_.signal_tree(slot.life, SIGTERM);
+    kernel_.signal_tree(slot.life, SIGCONT);
+  }
   wake_at(slot, std::min(slot.kill_at_ns, now + look_pause(0)));
 }
 
@@ -171,7 +174,9 @@ void Keeper::kill_again(Slot& slot) {
 
 Left Keeper::left_of(const Slot& slot) {
   const Left main_alone{slot.main_lives() ? 1U : 0U, slot.main_lives() ? slot.life.pid : 0};
-  if (slot.is(wire::kLeaveTree | wire::kGuest)) return main_alone;
+  // The start command of a daemon has ended: what it left is to be found by its pid file.
+  const bool lingers = slot.is(wire::kDaemonises) && slot.stage == Stage::none;
+  if (slot.is(wire::kGuest) || (slot.is(wire::kLeaveTree) && !lingers)) return main_alone;
   const Left left = kernel_.count_tree(slot.life);
   return left.count == 0 ? main_alone : left;
 }
