@@ -48,9 +48,11 @@ bool Oracles::gone(const std::string& watch) const {
 /// A watch that is new, or new again: what was asked about one of its name still counts.
 void Oracles::begin_book(Book& book) {
   Book fresh;
+  fresh.unsure = book.unsure;
   fresh.kv_victims = std::move(book.kv_victims);
   fresh.operator_victims = std::move(book.operator_victims);
   fresh.operator_restarts = book.operator_restarts;
+  fresh.power_cuts = book.power_cuts;
   fresh.paths = std::move(book.paths);
   book = std::move(fresh);
 }
@@ -125,12 +127,15 @@ void Oracles::supvd_lost(bool brain_only) {
     book.ended.reset();
   }
   if (brain_only) return;
-  for (const auto& [serial, process] : computer_.processes())
-    if (process.plan.run != 0) adopted_.insert(static_cast<RunId>(process.plan.run));
+  for (const auto& [run, watch] : watch_of_)
+    if (!over_.contains(run)) adopted_.insert(run);
 }
 
 void Oracles::rebooted() {
-  for (auto& [watch, book] : books_) book.restarts = 0;  // not every write was synced
+  for (auto& [watch, book] : books_) {
+    book.restarts = 0;  // not every write was synced
+    ++book.power_cuts;
+  }
   for (const auto& [run, watch] : watch_of_) adopted_.insert(run);
 }
 
@@ -260,7 +265,11 @@ void Oracles::judge_spacing(const WatchSpec& spec, Book& book) {
   const bool by_itself = (book.by == "exit" || book.by == "watchdog") &&
                          !book.reason.starts_with("it ended while supvd");
   const bool lived = book.ended && *book.ended - book.spawned >= spec.backoff.reset_after;
-  if (!by_itself || lived || !book.ended || std::exchange(book.blind, false)) {
+  if (by_itself && std::exchange(book.blind, false)) {
+    book.streak = 0;  // it may have been decided before
+    return;
+  }
+  if (!by_itself || lived || !book.ended) {
     book.streak = 0;
   } else if (book.streak > 0) {
     const double most = static_cast<double>(spec.backoff.max.count());

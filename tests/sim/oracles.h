@@ -63,7 +63,6 @@ class Oracles {
     bool in_flight = false;              ///< A start was decided before the word,
     RunId in_flight_from = RunId::none;  ///< when this was the run.
     bool blind = true;               ///< The brain is new: why it starts something is not known.
-    bool edited = false;             ///< Its file said other things meanwhile.
     std::string action, by, reason;  ///< Of its last transition.
     std::map<std::uint32_t, std::pair<std::string, bool>>
         paths;               ///< What its restarting consul_kv ever watched.
@@ -71,6 +70,7 @@ class Oracles {
     std::set<RunId> kv_victims;
     std::set<RunId> operator_victims;
     std::uint64_t operator_restarts = 0;
+    std::uint64_t power_cuts = 0;
     std::uint64_t restarts = 0;
     int streak = 0;             ///< Failed starts in a row.
     std::optional<Time> ended;  ///< When the last run ended.

@@ -14,7 +14,7 @@ void Oracles::word(const std::string& watch, Word word, std::optional<RunId> fro
   book.unsure = false;
   book.in_flight = from.has_value();
   book.in_flight_from = from.value_or(RunId::none);
-  book.streak = 0;
+  book.blind = true;
 }
 
 void Oracles::store_failed(const std::string& key) {
@@ -103,11 +103,8 @@ void Oracles::judge_end(const Watch& watch) {
     violated("5: what is left alone is left alone", is);
   if (!book.unsure && book.word == Word::up && !watch.monitored())
     violated("5: what is to be monitored is monitored", is);
-  const bool others_say =
-      std::any_of(spec.conditions.begin(), spec.conditions.end(),
-                  [](const ConditionSpec& condition) { return condition.action == Action::stop; });
-  if (!book.unsure && book.word == Word::none && spec.autostart && !others_say && !watch.wanted() &&
-      !book.edited)
+  const bool others_say = book.by == "condition" && book.action == "stop";
+  if (!book.unsure && book.word == Word::none && spec.autostart && !others_say && !watch.wanted())
     violated("2: what starts by itself is wanted", is);
   if (!watch.wanted() || !watch.monitored()) {
     if (watch.monitored() && watch.state() == State::stopped && !gone(spec.name))

@@ -45,7 +45,14 @@ void SimWorld::plan_mishaps() {
     in_keeper([](Keeper& keeper) { keeper.on_signal(15); });
   });
   sim_.agenda.at(calm_at_, [this] { calm_down(); });
+  flush_disk();
   start_supvd();
+}
+
+/// What was written without fsync gets there too, in time.
+void SimWorld::flush_disk() {
+  synced_ = durable_;
+  sim_.agenda.in(seconds(30), [this] { flush_disk(); });
 }
 
 /// For who reads the trace.

@@ -42,6 +42,7 @@ class SimWorld final : public World {
   std::vector<Event> boot();
   void brain_gone();
   void calm_down();
+  void flush_disk();
   void describe_files();
   void die_perhaps();
   void say(Event event) { inbox_.push_back(std::move(event)); }

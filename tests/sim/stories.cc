@@ -98,7 +98,7 @@ WatchSpec draw_watch(Sim& sim, const std::string& name) {
   watch.process.start.own_shell = dice.chance(0.2);
   watch.process.dir = "/";
   if (dice.chance(0.2)) watch.process.pid_file = fmt::format("/run/{}.pid", name);
-  watch.process.whole_tree = !watch.process.pid_file.empty() || !dice.chance(0.1);
+  watch.process.whole_tree = !dice.chance(0.1);
   draw_ready(dice, watch);
   watch.ladder = draw_ladder(dice);
   watch.stop_timeout = seconds(3);
