@@ -33,6 +33,11 @@ std::size_t bytes_of(const KvAnswer& answer) {
   return bytes;
 }
 
+bool is_plain(const std::map<std::string, ConsulSpec>& clusters, const std::string& name) {
+  const auto spec = clusters.find(name);
+  return spec == clusters.end() || !spec->second.address.starts_with("https://");
+}
+
 /// Turns keys of one folder into one query, largest folder first, until the rest fits.
 std::map<KvQuery, KvQuery> merge(const std::vector<KvQuery>& blocking,
                                  const std::set<KvQuery>& solo, std::size_t budget) {
@@ -68,29 +73,25 @@ std::vector<KvNews> KvFeed::assign(std::vector<KvSubscription> subscriptions,
   return news;
 }
 
-void KvFeed::plan(const std::map<std::string, ConsulSpec>& clusters, Moment now) {
+/// Who shares, and who is polled, so that no plaintext agent gets more than its budget.
+KvFeed::Placement KvFeed::place(const std::map<std::string, ConsulSpec>& clusters) const {
   std::map<std::string, std::vector<KvQuery>> blocking;
   std::set<std::string> polling;
+  std::set<KvQuery> seen;
   for (const KvSubscription& subscription : subscriptions_) {
     const KvQuery query = query_of(*subscription.spec);
-    auto& queries = blocking[query.cluster];
-    if (query.poll) {
+    if (query.poll)
       polling.insert(query.cluster);
-    } else if (std::find(queries.begin(), queries.end(), query) == queries.end()) {
-      queries.push_back(query);
-    }
+    else if (seen.insert(query).second)
+      blocking[query.cluster].push_back(query);
   }
-
-  std::map<KvQuery, KvQuery> place;
-  std::set<KvQuery> demoted;
+  Placement placement;
   for (const auto& [cluster, queries] : blocking) {
-    const auto spec = clusters.find(cluster);
-    const bool tls = spec != clusters.end() && spec->second.address.starts_with("https://");
     const std::size_t budget = kBudget - (polling.contains(cluster) ? 1 : 0);
-    if (tls || queries.size() <= budget) continue;
+    if (!is_plain(clusters, cluster) || queries.size() <= budget) continue;
     // Once something is polled, one connection is kept for all the polls.
     const auto merged = merge(queries, solo_, kBudget - 1);
-    place.insert(merged.begin(), merged.end());
+    placement.folder.insert(merged.begin(), merged.end());
     std::set<KvQuery> used;
     for (const KvQuery& query : queries) {
       const auto folder = merged.find(query);
@@ -99,19 +100,24 @@ void KvFeed::plan(const std::map<std::string, ConsulSpec>& clusters, Moment now)
       if (used.size() < kBudget - 1) {
         used.insert(target);
       } else {
-        demoted.insert(query);
-        place.erase(query);
+        placement.polled.insert(query);
+        placement.folder.erase(query);
       }
     }
   }
+  return placement;
+}
 
+void KvFeed::plan(const std::map<std::string, ConsulSpec>& clusters, Moment now) {
+  const Placement placement = place(clusters);
   std::map<KvQuery, Feed> feeds;
   std::size_t order = 0;
   for (const KvSubscription& subscription : subscriptions_) {
     const KvQuery own = query_of(*subscription.spec);
     KvQuery query = own;
-    if (const auto folder = place.find(own); folder != place.end()) query = folder->second;
-    if (demoted.contains(own)) {
+    const auto folder = placement.folder.find(own);
+    if (folder != placement.folder.end()) query = folder->second;
+    if (placement.polled.contains(own)) {
       query.poll = true;
       query.interval = subscription.spec->interval;
     }
@@ -124,8 +130,7 @@ void KvFeed::plan(const std::map<std::string, ConsulSpec>& clusters, Moment now)
         at = feeds.emplace(query, Feed{KvFollower(query), false, false, true, {}, {}}).first;
         at->second.follower.delay_first(now.time + kStagger * (order++ / kBudget));
       }
-      const auto spec = clusters.find(query.cluster);
-      at->second.plain = spec == clusters.end() || !spec->second.address.starts_with("https://");
+      at->second.plain = is_plain(clusters, query.cluster);
       at->second.merged = query.prefix && !own.prefix;
       at->second.over_budget = query.poll && !own.poll;
     }
@@ -134,20 +139,23 @@ void KvFeed::plan(const std::map<std::string, ConsulSpec>& clusters, Moment now)
   feeds_ = std::move(feeds);
 }
 
-std::size_t KvFeed::room(const std::string& cluster) const {
-  std::size_t used = 0;
+/// How many requests each plaintext agent has under way.
+std::map<std::string, std::size_t> KvFeed::under_way() const {
+  std::map<std::string, std::size_t> count;
   for (const auto& [query, feed] : feeds_)
-    if (query.cluster == cluster && feed.plain && feed.follower.asking()) ++used;
-  return used >= kBudget ? 0 : kBudget - used;
+    if (feed.plain && feed.follower.asking()) ++count[query.cluster];
+  return count;
 }
 
 std::optional<Time> KvFeed::due() const {
+  const auto busy = under_way();
   std::optional<Time> first;
   for (const auto& [query, feed] : feeds_) {
     const std::optional<Time> due = feed.follower.due();
     if (!due || (first && *first <= *due)) continue;
     // Without a free connection nothing can be asked; the next answer frees one.
-    if (feed.plain && room(query.cluster) == 0) continue;
+    const auto full = busy.find(query.cluster);
+    if (feed.plain && full != busy.end() && full->second >= kBudget) continue;
     first = due;
   }
   return first;
@@ -155,9 +163,11 @@ std::optional<Time> KvFeed::due() const {
 
 std::vector<fx::Http> KvFeed::on_deadline(Time now, std::uint64_t& next_tag) {
   std::vector<fx::Http> requests;
+  auto busy = under_way();
   for (auto& [query, feed] : feeds_) {
     const std::optional<Time> due = feed.follower.due();
-    if (!due || *due > now || (feed.plain && room(query.cluster) == 0)) continue;
+    if (!due || *due > now) continue;
+    if (feed.plain && busy[query.cluster]++ >= kBudget) continue;
     requests.push_back(feed.follower.ask(now, next_tag++));
   }
   return requests;

@@ -65,12 +65,17 @@ class KvFeed {
     std::optional<KvAnswer> last;  ///< Kept while small, for subscribers that come later.
   };
 
+  struct Placement {
+    std::map<KvQuery, KvQuery> folder;  ///< A key's query, and the folder's that serves it.
+    std::set<KvQuery> polled;           ///< What the budget has no connection for.
+  };
+  Placement place(const std::map<std::string, ConsulSpec>& clusters) const;
   void plan(const std::map<std::string, ConsulSpec>& clusters, Moment now);
   std::vector<KvNews> deliver(const Feed& feed, const KvAnswer& answer, Moment now,
                               std::set<KvQuery>& missing) const;
   std::optional<KvNews> news_for(const Feed& feed, const KvSubscription& to, const KvAnswer& answer,
                                  Moment now, std::set<KvQuery>& missing) const;
-  std::size_t room(const std::string& cluster) const;
+  std::map<std::string, std::size_t> under_way() const;
 
   HashKey key_;
   Random random_;

@@ -70,12 +70,14 @@ bool KvFollower::accept(Time now, std::uint64_t index, bool early) {
   }
   const bool back = index < index_;
   const bool restored = index == index_ && early;
-  hasty_ = restored ? hasty_ + 1 : 0;
+  // The plain read that follows says nothing about whether waiting works.
+  const bool waited = index_ != 0;
+  if (waited) hasty_ = restored ? hasty_ + 1 : 0;
   index_ = back || restored ? 0 : index;
   // A proxy that ignores `index` would be asked in a tight loop: slow down when answers keep
   // coming at once with nothing new.
   const Duration pause = std::min<Duration>(kPace * (1 << std::min(hasty_, 6U)), kDown);
-  due_ = hasty_ == 0 ? std::max(pace_ - kPace * kBurst, now) : now + pause;
+  due_ = hasty_ <= 1 ? std::max(pace_ - kPace * kBurst, now) : now + pause;
   return !back && !restored;
 }
 
