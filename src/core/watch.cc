@@ -164,7 +164,7 @@ void Watch::release(Step& step) {
   dirty_ = intent_ = true;
   step.emit(fx::Note{spec_->name, NoteKind::change, shown_state(), shown_state(), "release", "", "",
                      pid_});
-  if (std::exchange(load_waits_, false) && outdated() && monitored_)
+  if (std::exchange(load_waits_, false) && outdated() && monitored_ && wanted_)
     restart(step, {"restart", "load", "the configuration changed while it was held"});
 }
 

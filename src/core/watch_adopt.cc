@@ -84,7 +84,7 @@ void Watch::take_over(Step& step, const LiveRun& live) {
 void Watch::boot(Step& step, bool fresh) {
   if (run_ != RunId::none || errand_run_ != RunId::none) {
     const bool live = state_ == State::up || state_ == State::starting;
-    if (live && run_ != RunId::none && !wanted_ && monitored_)  // the order came before the deed
+    if (live && run_ != RunId::none && !wanted_)  // the order came before the deed
       return begin_stop(step, {"stop", "operator", "asked for before supvd was interrupted"},
                         After::rest);
     const bool ending = state_ == State::stopping || state_ == State::stuck;
