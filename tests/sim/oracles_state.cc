@@ -97,14 +97,15 @@ void Oracles::judge_end(const Watch& watch) {
   if (watch.state() == State::stuck || watch.state() == State::starting ||
       watch.state() == State::stopping || watch.state() == State::backoff)
     violated("2: everything settles", is);
-  if (!book.unsure && book.word == Word::down && (watch.wanted() || !gone(spec.name)))
+  const bool sure = !book.unsure && !unsaved_.contains("watch/" + spec.name);
+  if (sure && book.word == Word::down && (watch.wanted() || !gone(spec.name)))
     violated("5, 7: what an operator stopped is stopped", is);
-  if (!book.unsure && book.word == Word::alone && watch.monitored())
+  if (sure && book.word == Word::alone && watch.monitored())
     violated("5: what is left alone is left alone", is);
-  if (!book.unsure && book.word == Word::up && !watch.monitored())
+  if (sure && book.word == Word::up && !watch.monitored())
     violated("5: what is to be monitored is monitored", is);
   const bool others_say = book.by == "condition" && book.action == "stop";
-  if (!book.unsure && book.word == Word::none && spec.autostart && !others_say && !watch.wanted())
+  if (sure && book.word == Word::none && spec.autostart && !others_say && !watch.wanted())
     violated("2: what starts by itself is wanted", is);
   if (!watch.wanted() || !watch.monitored()) {
     if (watch.monitored() && watch.state() == State::stopped && !gone(spec.name))
