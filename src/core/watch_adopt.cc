@@ -85,7 +85,9 @@ void Watch::boot(Step& step, bool fresh) {
   if (run_ != RunId::none || errand_run_ != RunId::none) {
     const bool live = state_ == State::up || state_ == State::starting;
     if (live && run_ != RunId::none && !wanted_)  // the order came before the deed
-      return begin_stop(step, {"stop", "operator", "asked for before supvd was interrupted"},
+      return begin_stop(step,
+                        {"stop", by_condition_ ? "condition" : "operator",
+                         "asked for before supvd was interrupted"},
                         After::rest);
     const bool ending = state_ == State::stopping || state_ == State::stuck;
     if (ending && wanted_ && monitored_ && after_ == After::rest) {
