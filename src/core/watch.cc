@@ -176,6 +176,7 @@ void Watch::shut_down(Step& step, bool now) {
     case State::stopped:
     case State::failed:
     case State::exited:
+      due_.reset();  // flapping is not tried again any more
       return;
     case State::backoff:
       due_.reset();
