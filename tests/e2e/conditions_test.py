@@ -213,7 +213,7 @@ watches:
     extends: redis-server
     autostart: false
 """)
-    contains(lab.ctl("show", "redis").ok().out, "redis-server")
+    equal(lab.watch("redis")["state"], "stopped")
 
 
 supv.main(globals())
