@@ -233,8 +233,14 @@ void Watch::redefine(Step& step, std::shared_ptr<const WatchSpec> spec, bool may
   for (std::size_t i = 0; i < old.size(); ++i) {
     if (!old[i]) continue;
     const std::uint32_t key = condition_key(before->conditions[i]);
-    for (std::size_t j = 0; j < changes_.size(); ++j)
-      if (changes_[j] && condition_key(spec_->conditions[j]) == key) changes_[j]->inherit(*old[i]);
+    bool stays = false;
+    for (std::size_t j = 0; j < changes_.size(); ++j) {
+      if (!changes_[j] || condition_key(spec_->conditions[j]) != key) continue;
+      changes_[j]->inherit(*old[i]);
+      stays = true;
+    }
+    // Should it come again one day, what it knew would be old.
+    if (!stays) step.emit(fx::Remember{sample_key(spec_->name, key), "", true, false});
   }
   if (run_ != RunId::none) amend(step);
   if (armed) arm(step);

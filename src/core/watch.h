@@ -144,6 +144,7 @@ class Watch {
   /// A digest to keep: condition key and sample text, for the durable store.
   std::vector<Memory> take_samples();
   std::vector<Memory> all_samples() const;
+  static std::string sample_key(const std::string& watch, std::uint32_t condition_key);
   /// Takes what take_samples() gave.
   void restore_sample(std::uint32_t condition_key, const Sample& sample);
   /// How long an action may take by this watch's own limits.

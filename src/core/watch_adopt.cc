@@ -23,6 +23,10 @@ void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
   // The keeper may know less than was remembered: what was told it last may have been lost.
   const bool kept_down = ordered_ || by_condition_;
   if (!kept_down && (after_ == After::fail || after_ == After::respawn)) wanted_ = true;
+  if (after_ == After::remove) {  // by an earlier configuration; this one names it
+    if (!kept_down) wanted_ = spec_->autostart;
+    after_ = After::respawn;
+  }
   if (!wanted_ && after_ == After::respawn) after_ = After::rest;
   for (std::size_t i = 0; i < changes_.size(); ++i) {
     if (!changes_[i] || spec_->conditions[i].action == Action::notify) continue;

@@ -264,6 +264,10 @@ std::vector<Memory> Watch::take_samples() {
   return std::exchange(samples_dirty_, false) ? all_samples() : std::vector<Memory>();
 }
 
+std::string Watch::sample_key(const std::string& watch, std::uint32_t condition_key) {
+  return fmt::format("kv/{}/{:08x}", watch, condition_key);
+}
+
 std::vector<Memory> Watch::all_samples() const {
   std::vector<Memory> all;
   for (std::size_t i = 0; i < changes_.size(); ++i) {
@@ -274,7 +278,7 @@ std::vector<Memory> Watch::all_samples() const {
     const Sample& sample =
         told && timeline.has_baseline() ? timeline.baseline() : changes_[i]->latest();
     if (sample.kind == Sample::Kind::none) continue;
-    all.push_back({fmt::format("kv/{}/{:08x}", spec_->name, condition_key(spec_->conditions[i])),
+    all.push_back({sample_key(spec_->name, condition_key(spec_->conditions[i])),
                    fmt::format("{} {} {} {}", static_cast<int>(sample.kind), sample.index,
                                to_hex(sample.digest), sample.wall_ms)});
   }
