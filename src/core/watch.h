@@ -176,6 +176,7 @@ class Watch {
   void fail(Step& step);
   void next_try(Step& step, const Cause& cause);
   bool flaps(Step& step);
+  void drop_errand(const Step& step);
   void errand_ended(Step& step, bool good, const std::string& how);
   void errand_failed_start(Step& step, const std::string& how);
   void reloaded(Step& step, bool good, const std::string& how);

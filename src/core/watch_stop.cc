@@ -30,8 +30,7 @@ void Watch::begin_stop(Step& step, const Cause& cause, After after) {
   if (errand_run_ != RunId::none) {
     step.emit(fx::Stop{errand_run_, static_cast<std::uint32_t>(After::rest), true});
     if (run_ == RunId::none) return;  // the errand was before_start; its end settles
-    loose_.emplace_back(std::exchange(errand_run_, RunId::none), step.now.time + kGuestTime);
-    errand_due_.reset();
+    drop_errand(step);
   }
   const Command* before = after == After::respawn ? hook(&HooksSpec::before_restart) : nullptr;
   if (before == nullptr) before = hook(&HooksSpec::before_stop);
@@ -61,6 +60,13 @@ void Watch::ladder(Step& step) {
   step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
 }
 
+/// Nobody waits for the errand any more; it may end when it likes, within limits.
+void Watch::drop_errand(const Step& step) {
+  errand_due_.reset();
+  if (errand_run_ == RunId::none) return;
+  loose_.emplace_back(std::exchange(errand_run_, RunId::none), step.now.time + kGuestTime);
+}
+
 void Watch::on_start_failed(Step& step, const ev::StartFailed& news) {
   const std::string what =
       news.text.empty() ? std::generic_category().message(news.error) : news.text;
@@ -73,6 +79,7 @@ void Watch::on_start_failed(Step& step, const ev::StartFailed& news) {
   if (news.run != run_) return;
   run_ = RunId::none;
   pid_ = 0;
+  drop_errand(step);  // a stop command that came before exec was given up
   launch_failed_ = !std::exchange(launched_once_, true);
   failed_start_ = true;
   failure_ = how;
@@ -143,10 +150,7 @@ void Watch::on_gone(Step& step, const ev::Gone& news) {
   due_.reset();
   tick_.reset();
   alive_by_.reset();
-  if (errand_run_ != RunId::none) {  // it lived in the tree that is gone
-    loose_.emplace_back(std::exchange(errand_run_, RunId::none), step.now.time + kGuestTime);
-    errand_due_.reset();
-  }
+  drop_errand(step);  // it lived in the tree that is gone
   const Command* after = after_ == After::fail ? nullptr : hook(&HooksSpec::after_stop);
   if (after != nullptr) return spawn_errand(step, Purpose::after_stop, *after, spec_->stop_timeout);
   settle(step);
