@@ -88,7 +88,9 @@ void Oracles::executed(const Process& process) {
   for (const auto& [serial, other] : computer_.processes()) {
     if (other.plan.watch != process.plan.watch || other.plan.purpose != Purpose::main) continue;
     if (other.tag == process.tag || other.stage != Process::Stage::live) continue;
-    if (!other.plan.whole_tree && !other.leader) continue;
+    // `kill: process`: what it left alone on purpose does not count, the tracked one does.
+    const std::optional<Record>& recorded = computer_.records[wire::slot_of(other.plan.run)];
+    if (!other.plan.whole_tree && (!recorded || recorded->life.pid != other.pid)) continue;
     violated("1: never two", fmt::format("{} beside {}", show(process), show(other)));
   }
   const WatchSpec* spec = spec_of(process.plan.watch);
@@ -130,7 +132,10 @@ void Oracles::supvd_lost(bool brain_only) {
   }
   if (brain_only) return;
   for (const auto& [run, watch] : watch_of_)
-    if (!over_.contains(run)) adopted_.insert(run);
+    if (!over_.contains(run)) {
+      adopted_.insert(run);
+      if (ending_) stops_.insert(run);  // it may be recorded, and is then gone on with
+    }
 }
 
 void Oracles::rebooted() {
@@ -190,6 +195,7 @@ void Oracles::performed(const Effect& effect) {
     stops_.insert(signal->run);
   } else if (const auto* note = std::get_if<fx::Note>(&effect)) {
     if (note->watch.empty() || note->kind != NoteKind::change || note->action.empty()) return;
+    if (note->action != "start" && note->action != "stop" && note->action != "restart") return;
     if (note->to != "starting" && note->to != "restarting" && note->to != "stopping") return;
     Book& book = books_[note->watch];
     book.action = note->action;
@@ -205,7 +211,7 @@ void Oracles::performed(const Effect& effect) {
 
 void Oracles::replaced(RunId run, const std::string& watch) {
   Book& book = books_[watch];
-  if (book.by == "condition" && book.reason.starts_with("consul_kv")) {
+  if (book.by == "condition" && book.action == "restart" && book.reason.starts_with("consul_kv")) {
     book.kv_victims.insert(run);
     // After a power cut the last sample may not be on the disk.
     std::uint64_t changes = book.power_cuts * book.paths.size();
