@@ -221,6 +221,7 @@ void FakeConsul::restore_snapshot() {
   if (!snapshot_) return;
   sim_.trace("consul: snapshot restored");
   ++restores_;
+  restored_ = sim_.agenda.now();
   if (mood_ == Mood::well)
     for (const auto& [number, query] : held_)
       if (query.blocking) reply(number, evaluate(query), milliseconds(1));

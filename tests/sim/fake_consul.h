@@ -58,6 +58,10 @@ class FakeConsul {
   const Store& store() const { return store_; }
   std::uint64_t last_index() const { return index_; }
   std::uint64_t restores() const { return restores_; }
+  /// A snapshot was restored within the last minutes: indexes of before mean nothing.
+  bool restored_lately() const {
+    return restores_ > 0 && sim_.agenda.now() - restored_ < minutes(2);
+  }
   /// The content of a key (of everything under a prefix), in a form that can be compared.
   std::string content(const std::string& path, bool prefix) const;
   /// How often that content has changed since the beginning, restores included.
@@ -98,6 +102,7 @@ class FakeConsul {
   std::map<std::pair<std::string, bool>, Followed> followed_;
   std::uint64_t last_query_ = 0;
   std::uint64_t restores_ = 0;
+  Time restored_{};
 };
 
 const char* name_of(FakeConsul::Mood mood);

@@ -99,8 +99,8 @@ void Oracles::executed(const Process& process) {
     if (condition.kv)
       born_under_[static_cast<RunId>(process.plan.run)][condition_key(condition)] = {
           consul_.content(condition.kv->path, condition.kv->prefix),
-          consul_.changes(condition.kv->path, condition.kv->prefix), consul_.last_index(),
-          consul_.restores()};
+          consul_.changes(condition.kv->path, condition.kv->prefix),
+          consul_.restored_lately() ? UINT64_MAX : consul_.last_index(), consul_.restores()};
 }
 
 void Oracles::ended(const Process& process) {
