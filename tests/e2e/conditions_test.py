@@ -206,14 +206,4 @@ watches:
         contains(text, line)
 
 
-def test_ready_made_watches_are_found(lab):
-    lab.supvd(config="""
-watches:
-  redis:
-    extends: redis-server
-    autostart: false
-""")
-    equal(lab.watch("redis")["state"], "stopped")
-
-
 supv.main(globals())
