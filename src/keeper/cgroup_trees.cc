@@ -77,9 +77,9 @@ bool write_text(int dir, const char* path, const char* text) {
 
 Fd open_path(const char* path) { return Fd(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
 
-bool populated(int dir) {
+bool populated(int dir, const char* events = "cgroup.events") {
   char text[256];
-  if (proc::read_small(dir, "cgroup.events", text, sizeof text) <= 0) return false;
+  if (proc::read_small(dir, events, text, sizeof text) <= 0) return false;
   return std::strstr(text, "populated 1") != nullptr;
 }
 
@@ -271,9 +271,13 @@ void CgroupTrees::remove(const Life& life) const {
 }
 
 Left CgroupTrees::count(const Life& life) const {
-  const Fd dir = open_path(path_of(life).text);
   Left left;
-  if (!dir || !populated(dir.get())) return left;
+  const Path path = path_of(life);
+  char events[sizeof path.text + 16];
+  std::snprintf(events, sizeof events, "%s/cgroup.events", path.text);
+  if (!populated(AT_FDCWD, events)) return left;
+  const Fd dir = open_path(path.text);
+  if (!dir) return left;
   auto count_one = [&left](std::int32_t pid) {
     ++left.count;
     if (left.pid == 0) left.pid = pid;
@@ -345,7 +349,11 @@ void CgroupTrees::sweep_unrecorded(Kernel::Owned owned, const void* keeper) cons
 }
 
 void CgroupTrees::leave() const {
-  for (const std::string& base : bases_) ::rmdir(base.c_str());
+  for (const std::string& base : bases_) {
+    const Fd dir = open_path(base.c_str());
+    if (dir) remove_below(dir.get(), 1);
+    ::rmdir(base.c_str());
+  }
 }
 
 }  // namespace supv

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <initializer_list>
+#include <utility>
 
 #include "keeper/proc.h"
 
@@ -71,11 +72,11 @@ constexpr int kLowest = 64;  // Our own descriptors move above whatever the chil
 /// The steps of the child in their order; each ends the process when it fails.
 class Child {
  public:
-  explicit Child(const ChildSetup& setup) : setup_(setup), line_(setup.line) {}
+  explicit Child(const ChildSetup& setup) : setup_(setup), line_(setup.line), lock_(setup.lock) {}
 
   void leave_parent() {
     ::close(setup_.parent_line);
-    reset_signals();
+    unblock_signals();
     if (::setsid() < 0) fail(wire::Step::session);
     if (setup_.entrance >= 0 && ::write(setup_.entrance, "0", 1) != 1) fail(wire::Step::tree);
     if (setup_.reset_oom) write_oom();
@@ -85,13 +86,16 @@ class Child {
     }
   }
 
+  /// Nothing before it is seen outside; everything that can be done before it is, while the parent
+  /// writes its record.
   void pass_gate() {
+    if (std::exchange(passed_, true)) return;
     char go = 0;
     ssize_t got;
     do got = ::recv(line_, &go, 1, 0);
     while (got < 0 && errno == EINTR);
     if (got != 1) ::_exit(0);  // Nobody recorded this process: it must not become anything.
-    if (setup_.lock >= 0) ::close(setup_.lock);
+    if (lock_ >= 0) ::close(lock_);
   }
 
   MappedPlan map_plan() {
@@ -109,6 +113,7 @@ class Child {
   void arrange_fds(const MappedPlan& plan) {
     int moved[wire::kMaxFds] = {};
     line_ = move_up(line_);
+    if (lock_ >= 0) lock_ = move_up_and_close(lock_);
     for (std::uint32_t i = 0; i < setup_.child_fd_count; ++i)
       moved[i] = move_up(setup_.child_fds[i]);
     arrange_output(plan);
@@ -142,18 +147,15 @@ class Child {
  private:
   [[noreturn]] void fail(wire::Step step) { fail(step, errno); }
   [[noreturn]] void fail(wire::Step step, int error) {
+    pass_gate();  // Before that nobody listens.
     const ChildFailure failure{step, error};
     while (::send(line_, &failure, sizeof failure, MSG_NOSIGNAL) < 0 && errno == EINTR) {
     }
     ::_exit(127);
   }
 
-  /// The kernel's own call: the library refuses to touch the two signals it keeps for itself, but
-  /// they may be ignored all the same.
-  static void reset_signals() {
-    const unsigned long action[16] = {};  // SIG_DFL, no flags, no mask: all zeros.
-    for (int signal = 1; signal <= 64; ++signal)
-      ::syscall(SYS_rt_sigaction, signal, action, nullptr, 8);
+  /// The kernel's own call: the library leaves out the two signals it keeps for itself.
+  static void unblock_signals() {
     const unsigned long none[2] = {};
     ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, none, nullptr, 8);
   }
@@ -240,17 +242,30 @@ class Child {
 
   const ChildSetup& setup_;
   int line_;
+  int lock_;
+  bool passed_ = false;  ///< The gate.
 };
 
 }  // namespace
 
+void ignore_nothing() {
+  // The kernel's own call and layout, which begins with the disposition. All zeros: SIG_DFL.
+  const unsigned long standard[16] = {};
+  for (int signal = 1; signal <= 64; ++signal) {
+    unsigned long action[16] = {};
+    ::syscall(SYS_rt_sigaction, signal, nullptr, action, 8);
+    if (action[0] == reinterpret_cast<unsigned long>(SIG_IGN))
+      ::syscall(SYS_rt_sigaction, signal, standard, nullptr, 8);
+  }
+}
+
 void exec_child(const ChildSetup& setup) {
   Child child(setup);
   child.leave_parent();
-  child.pass_gate();
   const MappedPlan plan = child.map_plan();
   child.arrange_fds(plan);
   child.change_identity(plan);
+  child.pass_gate();
   child.execute(plan);
 }
 

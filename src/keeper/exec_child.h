@@ -14,7 +14,7 @@ struct ChildSetup {
   int line = -1;         ///< Gate and error channel: a byte comes in, a failure goes out.
   int parent_line = -1;  ///< The parent's end, which must not live on in the child.
   int entrance = -1;     ///< cgroup.procs to enter; -1: born inside, or none.
-  int lock = -1;         ///< Held until the gate opens: a new keeper waits for it.
+  int lock = -1;         ///< Held until the gate has opened: a new keeper waits for it.
   int plan = -1;
   const int* child_fds = nullptr;
   std::uint32_t child_fd_count = 0;
@@ -29,6 +29,11 @@ struct ChildFailure {
   wire::Step step;
   std::int32_t error;
 };
+
+/// Has no signal ignored, not even the two that the C library keeps for itself: children inherit
+/// what is ignored, through exec as well, and ignoring SIGCHLD would throw exit statuses away. To
+/// be called once by whoever is going to fork; sparing each child 64 system calls.
+void ignore_nothing();
 
 /// From fork to exec. Async-signal-safe; never returns: it executes the program, or says why not
 /// and exits 127, or exits 0 because the gate was closed unopened.

@@ -287,6 +287,7 @@ wire::Phase Keeper::phase(std::uint32_t slot) const { return slot_at(slot).phase
 const Life& Keeper::life(std::uint32_t slot) const { return slot_at(slot).life; }
 
 void Keeper::clear(Slot& slot) {
+  if (slot.phase == wire::Phase::gone && !slot.is(wire::kGuest)) kernel_.remove_tree(slot.life);
   kernel_.release(index_of(slot));
   static_cast<void>(kernel_.save(index_of(slot), Record{}));
   slot = Slot{};

@@ -98,7 +98,7 @@ class Keeper {
   void begin_kill(Slot& slot);
   void kill_again(Slot& slot);
   void look_again(Slot& slot);
-  void nothing_left(Slot& slot);
+  void nothing_left(Slot& slot, std::uint16_t untold);
   Left left_of(const Slot& slot);
   bool has_guests(const Slot& slot) const;
   void slot_deadline(Slot& slot);

@@ -100,11 +100,7 @@ void Keeper::main_ended(Slot& slot, const wire::Status& status) {
     if (left.count == 0) return start_failed(slot, slot.step, slot.error);
     return begin_kill(slot);
   }
-  if (left.count == 0) {
-    note(slot);
-    tell(slot, news::kExited);
-    return nothing_left(slot);
-  }
+  if (left.count == 0) return nothing_left(slot, news::kExited);
   switch (slot.stage) {
     case Stage::none:
       if (slot.is(wire::kDaemonises)) {
@@ -194,7 +190,7 @@ void Keeper::look_again(Slot& slot) {
   const Left left = left_of(slot);
   if (left.count == 0) {
     if (slot.step != wire::Step::none) return start_failed(slot, slot.step, slot.error);
-    return nothing_left(slot);
+    return nothing_left(slot, 0);
   }
   const std::int64_t now = now_ns();
   switch (slot.stage) {
@@ -226,14 +222,15 @@ void Keeper::look_again(Slot& slot) {
   if (shutting_down_) shut_down_further();
 }
 
-void Keeper::nothing_left(Slot& slot) {
+/// `untold`: what else the brain has not heard of this run. The empty tree stays until the slot is
+/// cleared: taking it away now would keep the next run waiting.
+void Keeper::nothing_left(Slot& slot, std::uint16_t untold) {
   slot.phase = wire::Phase::gone;
   slot.stage = Stage::none;
   slot.deadline_ns = 0;
   slot.left = 0;
-  if (!slot.is(wire::kGuest)) kernel_.remove_tree(slot.life);
   note(slot);
-  tell(slot, news::kGone);
+  tell(slot, static_cast<std::uint16_t>(untold | news::kGone));
   Slot* host = slot.is(wire::kGuest) ? find(slot.life.host) : nullptr;
   if (host != nullptr && host->stage == Stage::guests) look_again(*host);
   if (shutting_down_) shut_down_further();

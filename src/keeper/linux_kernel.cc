@@ -70,6 +70,7 @@ LinuxKernel::LinuxKernel(const Settings& settings)
       proc_(check_sys(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "/proc")),
       tags_(this_process_tags()),
       reset_oom_(oom_score_is_negative()) {
+  ignore_nothing();
   open_records();
   trees_.start(runtime_, features_);
   void* zeros = ::mmap(nullptr, settings_.slots * sizeof(Held), PROT_READ | PROT_WRITE,

@@ -38,8 +38,6 @@ Fd block_signals() {
   for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS})
     sigdelset(&all, fault);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
-  // A parent may have had us ignore SIGCHLD: exit statuses would be thrown away.
-  for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
   sigset_t ours;
   sigemptyset(&ours);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD})

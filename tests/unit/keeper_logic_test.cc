@@ -233,6 +233,7 @@ TEST_CASE("the ladder goes up step by step, then KILL to all") {
   CHECK(bench.last(Kind::exited).status.value == 9);
   CHECK(bench.last(Kind::gone).status.value == 9);
   CHECK(bench.kernel.saved[1].after == 77);
+  bench.send(wire::Plain{Kind::forget, 0, run});
   CHECK(bench.kernel.trees.empty());
 }
 
