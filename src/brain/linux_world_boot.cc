@@ -160,6 +160,7 @@ RoleLines::Ears LinuxWorld::line_ears() {
   RoleLines::Ears ears;
   ears.scribe = [this](ScribeChannel* scribe) { pipes_.attach(scribe); };
   ears.lost = [this](const scribe::Lost& lost) {
+    pipes_.tell_again(lost.id);
     const std::string watch = pipes_.watch_of(lost.id);
     log_.error("{}: the log cannot be written ({}); {} bytes were dropped", watch,
                std::generic_category().message(lost.error), lost.bytes);

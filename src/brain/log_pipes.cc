@@ -45,7 +45,6 @@ std::string LogPipes::log_of(const std::string& file, const Target& target) cons
 
 LogPipes::Pipes LogPipes::open(const std::string& watch, const ProcessSpec& process,
                                const Account& account) {
-  if (::mkdir(directory_.c_str(), 0700) < 0 && errno != EEXIST) check_sys(-1, "mkdir");
   const std::string out = watch + std::string(kOut);
   const std::string err = watch + std::string(kErr);
   follow(out, outside(process, process.log), account, true);
@@ -71,16 +70,26 @@ void LogPipes::resume(const std::string& watch, const ProcessSpec& process) {
   follow(err, outside(process, process.err_log), account, false);
 }
 
+/// What is at the FIFO's place; made first, if need be.
+struct stat LogPipes::fifo_at(const std::string& path, bool make) const {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) < 0) {
+    if (errno != ENOENT || !make) check_sys(-1, "lstat");
+    if (::mkdir(directory_.c_str(), 0700) < 0 && errno != EEXIST) check_sys(-1, "mkdir");
+    if (::mkfifo(path.c_str(), 0600) < 0 && errno != EEXIST) check_sys(-1, "mkfifo");
+    check_sys(::lstat(path.c_str(), &status), "lstat");
+  }
+  if (!S_ISFIFO(status.st_mode)) throw StartRefused("out", 0, path + " is not a FIFO");
+  return status;
+}
+
 /// `make`: creates the FIFO if need be, and gives it to the user of the run. A program that opens
 /// /dev/stdout anew (nginx, everything made for containers) asks the FIFO's own permissions, so it
 /// must be the run's; nobody else gets any.
 void LogPipes::follow(const std::string& file, const std::string& log, const Account& account,
                       bool make) {
   const std::string path = path_of(file);
-  if (make && ::mkfifo(path.c_str(), 0600) < 0 && errno != EEXIST) check_sys(-1, "mkfifo");
-  struct stat status {};
-  check_sys(::lstat(path.c_str(), &status), "lstat");
-  if (!S_ISFIFO(status.st_mode)) throw StartRefused("out", 0, path + " is not a FIFO");
+  const struct stat status = fifo_at(path, make);
   if (make && (status.st_uid != account.uid || status.st_gid != account.gid)) {
     check_sys(::lchown(path.c_str(), account.uid, account.gid), "chown of the log FIFO");
   }
@@ -90,15 +99,23 @@ void LogPipes::follow(const std::string& file, const std::string& log, const Acc
   target.uid = account.uid;
   target.gid = account.gid;
   if (log != default_log(file)) target.log = log;
-  tell(file, target);
-  targets_[file] = std::move(target);
+  Target& known = targets_[file];
+  target.told = known.told;
+  if (known == target && known.told) return;  // a restart like most: the scribe is not woken
+  target.told = tell(file, target);
+  known = std::move(target);
 }
 
-void LogPipes::tell(const std::string& file, const Target& target) {
-  if (scribe_ == nullptr) return;
+bool LogPipes::tell(const std::string& file, const Target& target) {
+  if (scribe_ == nullptr) return false;
   if (!scribe_->follow(target.id, path_of(file), log_of(file, target), target.uid, target.gid)) {
     throw StartRefused("out", ENAMETOOLONG, "the path of the log is too long or relative");
   }
+  return true;
+}
+
+void LogPipes::tell_again(std::uint64_t id) {
+  for (auto& [file, target] : targets_) target.told = target.told && target.id != id;
 }
 
 void LogPipes::drop(const std::string& file) {
@@ -112,9 +129,10 @@ void LogPipes::drop(const std::string& file) {
 
 void LogPipes::attach(ScribeChannel* scribe) {
   scribe_ = scribe;
-  if (scribe_ == nullptr) return;
-  for (const auto& [file, target] : targets_) {
-    scribe_->follow(target.id, path_of(file), log_of(file, target), target.uid, target.gid);
+  for (auto& [file, target] : targets_) {
+    target.told =
+        scribe_ != nullptr &&
+        scribe_->follow(target.id, path_of(file), log_of(file, target), target.uid, target.gid);
   }
 }
 

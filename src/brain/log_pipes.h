@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -42,6 +44,8 @@ class LogPipes {
   protocol::LogFiles files_of(const std::string& watch) const;
   /// The watch whose FIFO the scribe calls `id`; empty: none.
   std::string watch_of(std::uint64_t id) const;
+  /// The scribe had trouble with `id`: the next run's open() tells it once more.
+  void tell_again(std::uint64_t id);
   bool empty() const { return targets_.empty(); }
 
  private:
@@ -50,9 +54,12 @@ class LogPipes {
     std::string log;  ///< Empty: the default place (most logs; a thousand paths are not kept).
     std::uint32_t uid = 0;
     std::uint32_t gid = 0;
+    bool told = false;  ///< The scribe knows.
+    bool operator==(const Target&) const = default;
   };
   void follow(const std::string& file, const std::string& log, const Account& account, bool make);
-  void tell(const std::string& file, const Target& target);
+  struct stat fifo_at(const std::string& path, bool make) const;
+  bool tell(const std::string& file, const Target& target);
   void drop(const std::string& file);
   std::string path_of(const std::string& file) const { return directory_ + "/" + file; }
   std::string default_log(std::string_view file) const;
