@@ -72,6 +72,7 @@ std::string encode(const Memo& memo) {
   writer.number(static_cast<std::uint8_t>(memo.after));
   writer.number(static_cast<std::uint8_t>(memo.ready ? 1 : 0));
   writer.number(memo.failures);
+  writer.number(memo.restarts);
   writer.number(memo.process.high);
   writer.number(memo.process.low);
   writer.number(static_cast<std::uint8_t>(memo.baselines.size()));
@@ -101,6 +102,7 @@ std::optional<Memo> decode_memo(std::string_view bytes) {
   memo.after = static_cast<After>(after);
   memo.ready = reader.number<std::uint8_t>() != 0;
   memo.failures = reader.number<std::uint32_t>();
+  memo.restarts = reader.number<std::uint32_t>();
   memo.process.high = reader.number<std::uint64_t>();
   memo.process.low = reader.number<std::uint64_t>();
   const auto count = reader.number<std::uint8_t>();

@@ -44,7 +44,8 @@ struct Memo {
   After after = After::fail;
   bool ready = false;
   std::uint32_t failures = 0;
-  Digest process;  ///< fingerprint() of what was started.
+  std::uint32_t restarts = 0;  ///< The watch's count, this run included.
+  Digest process;              ///< fingerprint() of what was started.
   std::vector<Baseline> baselines;
 };
 

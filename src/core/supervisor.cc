@@ -24,6 +24,25 @@ std::optional<Time> Supervisor::wake() const {
   return first;
 }
 
+namespace {
+
+/// Deeds, then what is kept and said about them, then the burials.
+int rank(const Effect& effect) {
+  if (std::holds_alternative<fx::Forget>(effect)) return 2;
+  return std::holds_alternative<fx::Note>(effect) || std::holds_alternative<fx::Remember>(effect) ||
+         std::holds_alternative<fx::Reply>(effect);
+}
+
+/// A start does not wait until the history knows of it: a brain that dies between the two finds the
+/// deed at the keeper. What was ordered is on the disk before the order is answered. And what the
+/// keeper knows of a run is given up only when everything that follows from it is kept.
+void put_in_order(std::vector<Effect>& effects) {
+  std::stable_sort(effects.begin(), effects.end(),
+                   [](const Effect& a, const Effect& b) { return rank(a) < rank(b); });
+}
+
+}  // namespace
+
 std::vector<Effect> Supervisor::step(Moment now, Event event) {
   std::vector<Effect> effects;
   Step step{now, effects, ids_, random_};
@@ -43,6 +62,10 @@ std::vector<Effect> Supervisor::step(Moment now, Event event) {
   }
   if (const auto due = orders_.deadline(); due && *due <= now.time) orders_.on_deadline(step);
   settle(step);
+  put_in_order(effects);
+  // Not earlier: the keeper learns that a slot is free after it was asked for another run.
+  for (const Effect& effect : effects)
+    if (const auto* forget = std::get_if<fx::Forget>(&effect)) ids_.release(forget->run);
   return effects;
 }
 
@@ -110,7 +133,6 @@ void Supervisor::on(Step& step, const ev::Exited& event) {
 void Supervisor::on(Step& step, const ev::Gone& event) {
   if (strays_.erase(event.run) > 0) {
     step.emit(fx::Forget{event.run});
-    ids_.release(event.run);
     const auto numbers = roster_.all();
     touched_.insert(numbers.begin(), numbers.end());  // supvd may be waiting for the last one
     return;
@@ -119,6 +141,8 @@ void Supervisor::on(Step& step, const ev::Gone& event) {
 }
 
 void Supervisor::on(Step& step, const ev::Stuck& event) {
+  if (const auto stray = strays_.find(event.run); stray != strays_.end())
+    stray->second.stuck = true;
   if (Watch* watch = owner(event.run)) watch->on_stuck(step, event);
 }
 

@@ -50,7 +50,7 @@ class Supervisor {
 
   // supervisor_boot.cc
   void restore(Step& step, const ev::Boot& boot);
-  void adopt(Step& step, const std::vector<LiveRun>& runs);
+  void adopt(Step& step, std::vector<LiveRun>& runs);
 
   // supervisor_ask.cc: what people ask for
   void query(Step& step, const Request& request, const std::vector<std::uint32_t>& chosen);
@@ -80,7 +80,11 @@ class Supervisor {
   Orders orders_;
   std::unique_ptr<KvFeed> feed_;
   std::set<std::uint32_t> touched_;
-  std::set<RunId> strays_;  ///< Runs of watches that are no more: stopped, then forgotten.
+  struct Stray {
+    std::string watch;  ///< Whose main run it is; empty: no main run.
+    bool stuck = false;
+  };
+  std::map<RunId, Stray> strays_;  ///< Runs of watches that are no more: stopped, then forgotten.
   std::uint64_t next_tag_ = 1;
   std::uint64_t next_ticket_ = 1;
   std::map<std::uint64_t, Request> loads_;

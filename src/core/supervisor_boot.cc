@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "core/supervisor.h"
 
@@ -100,7 +101,7 @@ void Supervisor::restore(Step& step, const ev::Boot& boot) {
       const std::string name = memory.key.substr(6);
       if (Watch* watch = roster_.find(name)) {
         watch->restore(memory.text, step.now);
-      } else if (boot.fresh) {
+      } else {
         step.emit(fx::Remember{memory.key, "", true, false});
       }
     } else if (memory.key.starts_with("kv/")) {
@@ -113,36 +114,44 @@ void Supervisor::restore(Step& step, const ev::Boot& boot) {
       Watch* watch = roster_.find(name);
       if (watch != nullptr && sample)
         watch->restore_sample(key, *sample);
-      else if (watch == nullptr && boot.fresh)
+      else if (watch == nullptr)
         step.emit(fx::Remember{memory.key, "", true, false});
     }
   }
 }
 
-void Supervisor::adopt(Step& step, const std::vector<LiveRun>& runs) {
+void Supervisor::adopt(Step& step, std::vector<LiveRun>& runs) {
   // All numbers first: a run that ended meanwhile may be replaced at once, in a slot that is free.
   for (const LiveRun& live : runs) ids_.take(live.run, ~0U);
+  // The oldest first. Beside the run of a watch may lie the one before it, over and not yet buried:
+  // it must not outlast its successor, or a later brain would take its end for news.
+  std::sort(runs.begin(), runs.end(),
+            [](const LiveRun& a, const LiveRun& b) { return a.run < b.run; });
+  std::map<std::string, RunId> newest;
+  for (const LiveRun& live : runs)
+    if (const auto memo = decode_memo(live.memo); memo && memo->purpose == Purpose::main)
+      newest[memo->watch] = live.run;
   for (const LiveRun& live : runs) {
     const std::optional<Memo> memo = decode_memo(live.memo);
     Watch* watch = memo ? roster_.find(memo->watch) : nullptr;
-    const bool ended = live.phase == LiveRun::Phase::gone || live.phase == LiveRun::Phase::failed;
-    // A second run of one watch cannot be; should it, the younger one goes.
-    const bool main =
-        watch != nullptr && memo->purpose == Purpose::main && watch->run() == RunId::none;
-    if (main) {
+    const bool main = watch != nullptr && memo->purpose == Purpose::main;
+    // The brain before this one may have dealt with its end, and died before it was buried.
+    const bool known = main && watch->ended() == live.run;
+    if (main && !known && newest.at(memo->watch) == live.run) {
       watch->adopt(step, live, *memo);
       touch(watch->number());
       continue;
     }
-    if (ended) {
+    if (live.phase == LiveRun::Phase::gone || live.phase == LiveRun::Phase::failed) {
+      if (main && !known && live.phase == LiveRun::Phase::gone) watch->on_replaced(step, live);
       step.emit(fx::Forget{live.run});
-      ids_.release(live.run);
       continue;
     }
     if (memo && memo->purpose == Purpose::main)
       step.emit(fx::Note{memo->watch, NoteKind::change, "up", "", "stop", "load",
                          "no configuration names it any more", live.pid});
-    strays_.insert(live.run);
+    const bool unnamed = watch == nullptr && memo && memo->purpose == Purpose::main;
+    strays_[live.run] = {unnamed ? memo->watch : "", live.phase == LiveRun::Phase::stuck};
     step.emit(fx::Stop{live.run, static_cast<std::uint32_t>(After::remove), false});
   }
 }

@@ -158,7 +158,15 @@ void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
   subscribe(step);
   // Now they know the values that others follow already: their runs begin under those.
   for (const std::uint32_t number : added) {
-    roster_.at(number)->boot(step, true);
+    Watch& watch = *roster_.at(number);
+    const auto stray = std::find_if(strays_.begin(), strays_.end(), [&](const auto& item) {
+      return item.second.watch == watch.spec().name;
+    });
+    if (stray != strays_.end()) {
+      watch.inherit(step, stray->first, stray->second.stuck);
+      strays_.erase(stray);
+    }
+    watch.boot(step, true);
     touch(number);
   }
 }

@@ -84,6 +84,11 @@ class Watch {
   void restore(std::string_view text, Moment now);
   /// Takes a run that lives, or ended while no brain was there.
   void adopt(Step& step, const LiveRun& live, const Memo& memo);
+  /// Takes note of how the run ended that the adopted one replaced.
+  void on_replaced(const Step& step, const LiveRun& live);
+  /// A run of an earlier definition is still being ended: what this one starts comes after it.
+  /// Before boot().
+  void inherit(Step& step, RunId run, bool stuck);
   /// Everything is known: starts what should run. `fresh`: supvd itself was started.
   void boot(Step& step, bool fresh);
 
@@ -184,6 +189,7 @@ class Watch {
   void follow(Step& step);
   void await_ready(Step& step, Time since);
   void take_over(Step& step, const LiveRun& live);
+  void note_exit(const Step& step, const ExitStatus& status);
   void on_tick(Step& step);
   void on_due(Step& step);
   void end_by_fault(Step& step, const char* by, const std::string& why);

@@ -13,6 +13,7 @@ void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
   running_as_ = memo.process;
   ready_ = memo.ready;
   failures_ = std::max(failures_, memo.failures);
+  restarts_ = std::max<std::uint64_t>(restarts_, memo.restarts);
   after_ = memo.after;
   if (live.after > 0 && live.after <= static_cast<std::uint32_t>(After::remove))
     after_ = static_cast<After>(live.after);
@@ -44,6 +45,22 @@ void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
   take_over(step, live);
 }
 
+void Watch::inherit(Step& step, RunId run, bool stuck) {
+  run_ = run;
+  step.ids.take(run_, number_);
+  state_ = stuck ? State::stuck : State::stopping;
+  after_ = After::rest;
+  wanted_ = spec_->autostart;
+  cause_ = {"stop", "load", "no configuration named it"};
+  launched_once_ = !wanted_;
+  laddered_ = true;
+  step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
+}
+
+void Watch::on_replaced(const Step& step, const LiveRun& live) {
+  note_exit(step, live.status.value_or(ExitStatus{}));
+}
+
 /// Goes on where the run is.
 void Watch::take_over(Step& step, const LiveRun& live) {
   const Time limit = started_.time + spec_->start_timeout;
@@ -73,7 +90,13 @@ void Watch::take_over(Step& step, const LiveRun& live) {
       return;
     case LiveRun::Phase::lingering:
       pid_ = 0;
+      if (after_ != After::fail) {  // so was the stop command here
+        state_ = State::stopping;
+        return ladder(step);
+      }
       on_exited(step, {run_, live.status.value_or(ExitStatus{}), 1});
+      // Started with a pid file; this definition has none, and nobody else sweeps what lingers.
+      if (state_ == State::stopping && !laddered_) ladder(step);
       if (following_ && !due_) due_ = std::max(limit, step.now.time + Duration(1000));
       return;
     case LiveRun::Phase::gone:

@@ -43,6 +43,7 @@ Memo Watch::memo(Purpose purpose) const {
   memo.after = after_;
   memo.ready = ready_;
   memo.failures = failures_;
+  memo.restarts = static_cast<std::uint32_t>(restarts_);
   memo.process = running_as_;
   if (purpose != Purpose::main) return memo;
   for (std::size_t i = 0; i < changes_.size(); ++i) {

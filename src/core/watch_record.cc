@@ -40,6 +40,7 @@ std::string Watch::remember() const {
   put("state", fmt::format("{}", static_cast<int>(state_)));
   put("failures", fmt::format("{}", failures_));
   put("restarts", fmt::format("{}", restarts_));
+  if (ended_ != RunId::none) put("ended", fmt::format("{:x}", static_cast<std::uint64_t>(ended_)));
   put("since", fmt::format("{}", since_wall_ms_));
   if (due_ && (state_ == State::backoff || state_ == State::failed))
     put("due", fmt::format("{}", since_wall_ms_ + due_after_ms_));
@@ -85,6 +86,11 @@ void Watch::restore(std::string_view text, Moment now) {
           std::clamp<std::int64_t>(number_of(value), 0, static_cast<int>(State::stuck)));
     if (name == "failures") failures_ = static_cast<std::uint32_t>(number_of(value));
     if (name == "restarts") restarts_ = static_cast<std::uint64_t>(number_of(value));
+    if (name == "ended") {
+      std::uint64_t run = 0;
+      std::from_chars(value.data(), value.data() + value.size(), run, 16);
+      ended_ = static_cast<RunId>(run);
+    }
     if (name == "since") since_wall_ms_ = number_of(value);
     if (name == "due") due_wall = number_of(value);
     if (name == "failure") failure_ = std::string(value);

@@ -57,6 +57,9 @@ void Watch::ladder(Step& step) {
   tick_.reset();
   renewing_ = following_ = false;
   laddered_ = true;
+  // A daemon that has not been found yet is looked for once more: with `kill: process` it is all
+  // there is to end.
+  if (pid_ == 0 && !spec_->process.pid_file.empty()) follow(step);
   step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
 }
 
@@ -77,8 +80,9 @@ void Watch::on_start_failed(Step& step, const ev::StartFailed& news) {
   if (news.run == errand_run_) return errand_ended(step, false, how);
   if (std::erase_if(loose_, [&](const auto& loose) { return loose.first == news.run; }) > 0) return;
   if (news.run != run_) return;
-  run_ = RunId::none;
+  ended_ = std::exchange(run_, RunId::none);
   pid_ = 0;
+  dirty_ = true;
   drop_errand(step);  // a stop command that came before exec was given up
   launch_failed_ = !std::exchange(launched_once_, true);
   failed_start_ = true;
@@ -88,15 +92,18 @@ void Watch::on_start_failed(Step& step, const ev::StartFailed& news) {
   settle(step);
 }
 
-void Watch::on_exited(Step& step, const ev::Exited& news) {
-  if (news.run != run_) return;
+void Watch::note_exit(const Step& step, const ExitStatus& status) {
   last_exit_ = LastExit{};
   last_exit_->wall_ms = step.now.wall_ms;
-  if (news.status.how == ExitStatus::How::code) last_exit_->code = news.status.value;
-  if (news.status.how == ExitStatus::How::signal)
-    last_exit_->signal = signal_name(news.status.value);
+  if (status.how == ExitStatus::How::code) last_exit_->code = status.value;
+  if (status.how == ExitStatus::How::signal) last_exit_->signal = signal_name(status.value);
+}
+
+void Watch::on_exited(Step& step, const ev::Exited& news) {
+  if (news.run != run_) return;
+  note_exit(step, news.status);
   pid_ = 0;
-  dirty_ = true;
+  dirty_ = dirty_ || news.left > 0;  // else Gone is the next news, and knows more
   if (state_ == State::stopping || state_ == State::stuck) return;
 
   const bool well = news.status.how == ExitStatus::How::code && news.status.value == 0;
@@ -143,17 +150,20 @@ void Watch::on_gone(Step& step, const ev::Gone& news) {
     on_exited(step, {run_, news.status, 0});
   }
   disarm(step);
-  bury(step, run_);
   ended_ = std::exchange(run_, RunId::none);
   pid_ = 0;
+  dirty_ = true;
   launched_once_ = true;
   due_.reset();
   tick_.reset();
   alive_by_.reset();
   drop_errand(step);  // it lived in the tree that is gone
   const Command* after = after_ == After::fail ? nullptr : hook(&HooksSpec::after_stop);
-  if (after != nullptr) return spawn_errand(step, Purpose::after_stop, *after, spec_->stop_timeout);
-  settle(step);
+  if (after != nullptr)
+    spawn_errand(step, Purpose::after_stop, *after, spec_->stop_timeout);
+  else
+    settle(step);
+  bury(step, ended_);
 }
 
 void Watch::on_stuck(Step& step, const ev::Stuck& news) {
@@ -169,10 +179,7 @@ void Watch::follow(Step& step) {
                        std::shared_ptr<const ProcessSpec>(spec_, &spec_->process)});
 }
 
-void Watch::bury(Step& step, RunId run) {
-  step.emit(fx::Forget{run});
-  step.ids.release(run);
-}
+void Watch::bury(Step& step, RunId run) { step.emit(fx::Forget{run}); }
 
 void Watch::settle(Step& step) {
   switch (after_) {

@@ -129,6 +129,9 @@ void Oracles::supvd_lost(bool brain_only) {
   for (auto& [watch, book] : books_) {
     book.blind = true;
     book.ended.reset();
+    book.unexplained.clear();
+    // A word that a full disk did not take went with the brain that heard it.
+    if (unsaved_.contains("watch/" + watch)) book.word = Word::none, book.unsure = true;
   }
   if (brain_only) return;
   for (const auto& [run, watch] : watch_of_)
@@ -201,12 +204,18 @@ void Oracles::performed(const Effect& effect) {
     book.action = note->action;
     book.by = note->by;
     book.reason = note->reason;
+    explain(book);
   } else if (const auto* memory = std::get_if<fx::Remember>(&effect)) {
     if (memory->text.empty())
       remembered_.erase(memory->key);
     else if (memory->key.starts_with("kv/"))
       remembered_.insert(memory->key);
   }
+}
+
+/// The reason of what was done is known by now.
+void Oracles::explain(Book& book) {
+  for (const auto& judge : std::exchange(book.unexplained, {})) judge();
 }
 
 void Oracles::replaced(RunId run, const std::string& watch) {
@@ -233,7 +242,9 @@ void Oracles::replaced(RunId run, const std::string& watch) {
 void Oracles::stopped(RunId run, std::uint32_t after) {
   const bool first = stops_.insert(run).second;
   const auto watch = watch_of_.find(run);
-  if (first && after == kRespawn && watch != watch_of_.end()) replaced(run, watch->second);
+  if (!first || after != kRespawn || watch == watch_of_.end()) return;
+  books_[watch->second].unexplained.emplace_back(
+      [this, run, name = watch->second] { replaced(run, name); });
 }
 
 void Oracles::spawned(const fx::Spawn& spawn) {
@@ -241,7 +252,8 @@ void Oracles::spawned(const fx::Spawn& spawn) {
   if (!memo) violated("5: what is recorded can be read", spawn.watch);
   if (memo->purpose == Purpose::restart && watch_of_.contains(spawn.host)) {
     stops_.insert(spawn.host);
-    replaced(spawn.host, watch_of_.at(spawn.host));
+    books_[spawn.watch].unexplained.emplace_back(
+        [this, host = spawn.host] { replaced(host, watch_of_.at(host)); });
   }
   if (memo->purpose == Purpose::stop) stops_.insert(spawn.host);
   if (memo->purpose != Purpose::main) return;
@@ -264,32 +276,36 @@ void Oracles::spawned(const fx::Spawn& spawn) {
       violated("3: a run begins under the value that is known",
                fmt::format("{}: no baseline for {}", spawn.watch, condition.id));
   }
-  judge_spacing(*spec, book);
+  book.unexplained.emplace_back([this, &book, name = spec->name, backoff = spec->backoff,
+                                 now = sim_.agenda.now(), ended = book.ended,
+                                 spawned = book.spawned] {
+    judge_spacing(name, backoff, book, {now, ended, spawned});
+  });
   book.spawned = sim_.agenda.now();
 }
 
 /// Failed starts and deaths in a row wait longer and longer.
-void Oracles::judge_spacing(const WatchSpec& spec, Book& book) {
-  const Time now = sim_.agenda.now();
+void Oracles::judge_spacing(const std::string& name, const BackoffSpec& backoff, Book& book,
+                            const Start& start) {
   const bool by_itself = (book.by == "exit" || book.by == "watchdog") &&
                          !book.reason.starts_with("it ended while supvd");
-  const bool lived = book.ended && *book.ended - book.spawned >= spec.backoff.reset_after;
+  const bool lived = start.ended && *start.ended - start.spawned >= backoff.reset_after;
   if (by_itself && std::exchange(book.blind, false)) {
     book.streak = 0;  // it may have been decided before
     return;
   }
-  if (!by_itself || lived || !book.ended) {
+  if (!by_itself || lived || !start.ended) {
     book.streak = 0;
   } else if (book.streak > 0) {
-    const double most = static_cast<double>(spec.backoff.max.count());
-    const double least = 0.79 * std::min(most, static_cast<double>(spec.backoff.initial.count()) *
-                                                   std::pow(spec.backoff.factor, book.streak - 1));
-    const double gap = std::chrono::duration<double, std::milli>(now - *book.ended).count();
+    const double most = static_cast<double>(backoff.max.count());
+    const double least = 0.79 * std::min(most, static_cast<double>(backoff.initial.count()) *
+                                                   std::pow(backoff.factor, book.streak - 1));
+    const double gap = std::chrono::duration<double, std::milli>(start.now - *start.ended).count();
     if (gap < least)
-      violated("2: failing starts are spaced", fmt::format("{}: {} ms after failure {}, not {}",
-                                                           spec.name, gap, book.streak, least));
+      violated("2: failing starts are spaced",
+               fmt::format("{}: {} ms after failure {}, not {}", name, gap, book.streak, least));
   }
-  if (by_itself && book.ended) ++book.streak;
+  if (by_itself && start.ended) ++book.streak;
 }
 
 }  // namespace supv::sim

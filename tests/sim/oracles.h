@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -75,6 +76,8 @@ class Oracles {
     int streak = 0;             ///< Failed starts in a row.
     std::optional<Time> ended;  ///< When the last run ended.
     Time spawned{};
+    /// Deeds whose reason is told after them, in the words of the same turn.
+    std::vector<std::function<void()>> unexplained;
   };
   [[noreturn]] void violated(const std::string& promise, const std::string& what) const;
   void spawned(const fx::Spawn& spawn);
@@ -83,7 +86,14 @@ class Oracles {
   static void begin_book(Book& book);
   void note_end(RunId run);
   void told_status(RunId run, const ExitStatus& status);
-  void judge_spacing(const WatchSpec& spec, Book& book);
+  void explain(Book& book);
+  struct Start {
+    Time now;                   ///< When it was decided,
+    std::optional<Time> ended;  ///< when the run before had ended
+    Time spawned;               ///< and when that one had begun.
+  };
+  void judge_spacing(const std::string& name, const BackoffSpec& backoff, Book& book,
+                     const Start& start);
   void judge_watch(const Watch& watch);
   void judge_up(const Watch& watch);
   void judge_end(const Watch& watch);

@@ -30,6 +30,7 @@ void Oracles::action_started(const std::string& watch, const std::string& verb) 
 
 void Oracles::turned(const Supervisor& supervisor) {
   ++turns_;
+  for (auto& [watch, book] : books_) explain(book);
   for (const std::uint32_t number : supervisor.roster().all())
     judge_watch(*supervisor.roster().at(number));
 }
