@@ -138,6 +138,14 @@ std::string about(const WatchReport& watch, const protocol::Used& used) {
   return text;
 }
 
+std::string definition_part(const WatchReport& watch) {
+  if (watch.definition.empty()) return "";
+  std::string text = "  definition\n";
+  for (const Setting& setting : watch.definition)
+    text += fmt::format("    {:<14}{}\n", printable(setting.key), printable(setting.value));
+  return text;
+}
+
 }  // namespace
 
 std::string render_why(const protocol::Answer& answer, const View& view) {
@@ -159,7 +167,8 @@ std::string render_show(const protocol::Answer& answer, const View& view) {
     if (!text.empty()) text += "\n";
     text += headline(watch, view) +
             about(watch, i < answer.used.size() ? answer.used[i] : protocol::Used{}) +
-            last_parts(watch, view) + next_parts(watch, view) + conditions_part(watch, view);
+            last_parts(watch, view) + next_parts(watch, view) + conditions_part(watch, view) +
+            definition_part(watch);
     if (watch.pid > 0) text += "  processes\n" + render_tree(watch.pid, "    ");
   }
   return text;

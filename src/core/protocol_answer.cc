@@ -133,6 +133,8 @@ WatchReport watch(const Json& json) {
   report.file = text(json, "file");
   report.log = text(json, "log");
   report.err_log = text(json, "err_log");
+  for (const Json& setting : field(json, "definition"))
+    report.definition.push_back({text(setting, "key"), text(setting, "value")});
   return report;
 }
 

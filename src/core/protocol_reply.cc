@@ -137,6 +137,10 @@ void add_details(Json& json, const WatchReport& watch) {
   json["file"] = text_or_null(watch.file);
   json["log"] = text_or_null(watch.log);
   json["err_log"] = text_or_null(watch.err_log);
+  if (watch.definition.empty()) return;
+  json["definition"] = Json::array();  // not an object: a list of conditions repeats its key
+  for (const Setting& setting : watch.definition)
+    json["definition"].push_back({{"key", setting.key}, {"value", setting.value}});
 }
 
 Json watches_json(const Report& report, const Supvd& supvd, const std::vector<Used>& used,

@@ -52,6 +52,12 @@ struct HoldReport {
   std::string by;
 };
 
+/// One key of a watch's definition and its value, as text.
+struct Setting {
+  std::string key;
+  std::string value;
+};
+
 struct WatchReport {
   std::string name;
   std::vector<std::string> groups;
@@ -75,6 +81,7 @@ struct WatchReport {
   std::string err_log;
   /// Not empty: this pid file should exist by now; brain/ warns when it does not.
   std::string expect_pid_file;
+  std::vector<Setting> definition;  ///< Only for `show`.
 };
 
 /// One line of what `plan` shows and `load` does.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/definition.h"
 #include "core/supervisor.h"
 
 namespace supv {
@@ -84,6 +85,7 @@ void Supervisor::query(Step& step, const Request& request,
     const WatchSpec& spec = roster_.at(number)->spec();
     for (std::uint32_t i = 0; i < spec.conditions.size(); ++i, ++change)
       if (spec.conditions[i].kv) watch.conditions[change].mode = feed_->mode({number, i});
+    if (request.verb == Request::Verb::show) watch.definition = definition_of(spec);
     report.watches.push_back(std::move(watch));
   }
   report.consul = feed_ ? feed_->health() : "unused";

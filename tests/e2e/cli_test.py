@@ -234,7 +234,10 @@ def test_history_why_show_and_events(lab):
     contains(lab.ctl("why", "a1").ok().out, "SEGV")
     equal(lab.watch("a1")["last_exit"]["signal"], "SEGV")
     contains(lab.ctl("history", "a1").ok().out, "SEGV")
-    contains(lab.ctl("show", "a1").ok().out, supv.WORKER)
+    shown = lab.ctl("show", "a1").ok().out
+    contains(shown[shown.index("definition"):], f"start         {supv.WORKER}")
+    defined = json.loads(lab.ctl("show", "a1", "--json").ok().out)["watches"][0]["definition"]
+    contains(next(one["value"] for one in defined if one["key"] == "start"), supv.WORKER)
     json.loads(lab.ctl("why", "a1", "--json").ok().out)
     json.loads(lab.ctl("history", "a1", "--json").ok().out)
     with Follower(lab, "events", "-f", "--json") as follow:
