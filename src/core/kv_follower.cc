@@ -16,7 +16,8 @@ constexpr Duration kWait = 55s;      ///< Bounds what an abandoned query costs t
 constexpr Duration kPace = 100ms;    ///< Between two requests of one query, on the average;
 constexpr int kBurst = 2;            ///< so many may come at once: read, confirm, wait.
 constexpr Duration kDown = 5s;       ///< Longest pause while the agent is away.
-constexpr Duration kStubborn = 30s;  ///< Longest pause for what does not mend itself.
+constexpr Duration kStubborn = 30s;  ///< Longest pause for what does not mend itself,
+                                     ///< or for what is no agent at all.
 /// The agent gives up waiting for a leader after 7 s; a shorter patience never sees the reason.
 constexpr Duration kPatience = 10s;
 
@@ -98,13 +99,14 @@ std::optional<KvAnswer> KvFollower::on_absent(Time now, std::uint64_t index) {
 std::optional<KvAnswer> KvFollower::on_reply(Time now, const HttpReply& reply, Random& random) {
   asking_ = false;
   if (reply.status == 0) {
-    fail(now, reply, reply.error, false, random);
+    fail(now, reply, reply.error, Trouble::away, random);
     return std::nullopt;
   }
   const bool answered = (reply.status == 200 || reply.status == 404) && reply.index > 0;
   if (!answered || !reply.known_leader) {
-    const bool stubborn = reply.status == 401 || reply.status == 403 || reply.status == 429 ||
-                          reply.status == 400 || reply.status / 100 == 3;
+    const bool denied =
+        reply.status == 401 || reply.status == 403 || reply.status == 429 || reply.status == 400;
+    const bool strange = reply.status / 100 == 3;
     std::string why =
         !reply.known_leader && answered ? "no leader"
         : answered || reply.status != 200
@@ -115,7 +117,11 @@ std::optional<KvAnswer> KvFollower::on_reply(Time now, const HttpReply& reply, R
     if (reply.status != 200 && reply.error.empty() && !reply.body.empty())
       why += ": " + first_line(reply.body);
     if (!reply.error.empty()) why += ": " + reply.error;
-    fail(now, reply, std::move(why), stubborn, random);
+    fail(now, reply, std::move(why),
+         denied    ? Trouble::denied
+         : strange ? Trouble::strange
+                   : Trouble::away,
+         random);
     return std::nullopt;
   }
   if (reply.status == 404) return on_absent(now, reply.index);
@@ -126,7 +132,7 @@ std::optional<KvAnswer> KvFollower::on_reply(Time now, const HttpReply& reply, R
   };
   if (!entries || !std::all_of(entries->begin(), entries->end(), asked_for) ||
       (!query_.prefix && entries->size() != 1)) {
-    fail(now, reply, "not an answer of Consul (unreadable body)", true, random);
+    fail(now, reply, "not an answer of Consul (unreadable body)", Trouble::strange, random);
     return std::nullopt;
   }
   if (query_.prefix && entries->empty()) return on_absent(now, reply.index);
@@ -137,17 +143,18 @@ std::optional<KvAnswer> KvFollower::on_reply(Time now, const HttpReply& reply, R
   return KvAnswer{false, reply.index, std::move(*entries)};
 }
 
-void KvFollower::fail(Time now, const HttpReply& reply, std::string why, bool stubborn,
+void KvFollower::fail(Time now, const HttpReply& reply, std::string why, Trouble trouble,
                       Random& random) {
   index_ = 0;
   confirming_ = false;
   hasty_ = 0;
   trouble_ = why.empty() ? "no answer" : std::move(why);
   failures_ = std::min(failures_ + 1, 16U);
-  const double cap = static_cast<double>((stubborn ? kStubborn : kDown).count());
-  const double most = stubborn ? cap : std::min(cap, 250.0 * std::pow(3.0, failures_));
+  const double cap = static_cast<double>((trouble == Trouble::away ? kDown : kStubborn).count());
+  const bool denied = trouble == Trouble::denied;
+  const double most = denied ? cap : std::min(cap, 250.0 * std::pow(3.0, failures_));
   double pause = 250.0 + (most - 250.0) * random.unit();
-  if (stubborn) pause = std::max(pause, cap / 2);
+  if (denied) pause = std::max(pause, cap / 2);
   if (query_.poll) pause = std::max(pause, static_cast<double>(query_.interval.count()));
   if (reply.retry_after_s > 0)
     pause = std::max(

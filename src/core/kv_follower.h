@@ -57,7 +57,12 @@ class KvFollower {
  private:
   std::optional<KvAnswer> on_absent(Time now, std::uint64_t index);
   bool accept(Time now, std::uint64_t index, bool early);
-  void fail(Time now, const HttpReply& reply, std::string why, bool stubborn, Random& random);
+  enum class Trouble : std::uint8_t {
+    away,     ///< Asked again soon: agents come back.
+    strange,  ///< Somebody else answers. Perhaps a proxy that restarts, so the pause grows.
+    denied,   ///< Does not mend itself: the long pause at once.
+  };
+  void fail(Time now, const HttpReply& reply, std::string why, Trouble trouble, Random& random);
 
   KvQuery query_;
   Time due_{};

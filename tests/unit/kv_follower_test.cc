@@ -94,15 +94,15 @@ TEST_CASE_FIXTURE(Fixture, "what is no sample forgets the index and waits") {
       {"no leader, 404", {404, "", 18, false, 0, ""}, seconds(5), milliseconds(250)},
       {"no index", {200, "", 0, true, 0, body()}, seconds(30), milliseconds(250)},
       {"404 of a proxy", {404, "", 0, true, 0, "nginx"}, seconds(30), milliseconds(250)},
-      {"301", {301, "", 0, true, 0, ""}, seconds(30), seconds(15)},
+      {"301", {301, "", 0, true, 0, ""}, seconds(30), milliseconds(250)},
       {"403", {403, "", 0, true, 0, "Permission denied"}, seconds(30), seconds(15)},
       {"429", {429, "", 0, true, 0, ""}, seconds(30), seconds(15)},
       {"429 that says when", {429, "", 0, true, 45, ""}, seconds(45), seconds(45)},
-      {"garbage", {200, "", 18, true, 0, "<html>"}, seconds(30), seconds(15)},
-      {"another key", {200, "", 18, true, 0, body("app/b")}, seconds(30), seconds(15)},
-      {"two keys", {200, "", 18, true, 0, "[{},{}]"}, seconds(30), seconds(15)},
-      {"empty list", {200, "", 18, true, 0, "[]"}, seconds(30), seconds(15)},
-      {"not base64", {200, "", 18, true, 0, body("app/a", "?")}, seconds(30), seconds(15)},
+      {"garbage", {200, "", 18, true, 0, "<html>"}, seconds(30), milliseconds(250)},
+      {"another key", {200, "", 18, true, 0, body("app/b")}, seconds(30), milliseconds(250)},
+      {"two keys", {200, "", 18, true, 0, "[{},{}]"}, seconds(30), milliseconds(250)},
+      {"empty list", {200, "", 18, true, 0, "[]"}, seconds(30), milliseconds(250)},
+      {"not base64", {200, "", 18, true, 0, body("app/a", "?")}, seconds(30), milliseconds(250)},
   };
   ask();
   REQUIRE(reply(milliseconds(3), ok(18)));
@@ -130,6 +130,17 @@ TEST_CASE_FIXTURE(Fixture, "failures wait longer and longer") {
     longest = std::max(longest, pause());
   }
   CHECK(longest > seconds(1));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a proxy that restarts is asked again soon, one that stays rarely") {
+  Duration longest{0};
+  for (int i = 0; i < 12; ++i) {
+    ask();
+    reply(milliseconds(1), {200, "", 18, true, 0, "<html>"});
+    if (i == 0) CHECK(pause() <= milliseconds(750));
+    longest = std::max(longest, pause());
+  }
+  CHECK(longest > seconds(5));
 }
 
 TEST_CASE_FIXTURE(Fixture, "an absence is believed when a consistent read confirms it") {
