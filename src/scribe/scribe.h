@@ -29,12 +29,18 @@ class Scribe {
 
  private:
   using Clock = std::chrono::steady_clock;
+  /// One FIFO's share of a turn, so that a flood in one does not hold up the others.
+  static constexpr std::size_t kTurn = std::size_t{1} << 20;
+
+  /// The unit of ticks(): 32 bits of them last 13 years.
+  static constexpr std::chrono::milliseconds kTick{100};
 
   /// One FIFO. Kept small: there are two for each watch at most.
   struct Stream {
     std::uint64_t id = 0;
     std::uint64_t lost = 0;  ///< Bytes not yet reported.
     Fd fifo;
+    Fd writer;                    ///< The same FIFO's other end; see hold_open().
     std::uint32_t log = 0;        ///< Index in logs_.
     std::uint32_t report_at = 0;  ///< Next report, in ticks().
     std::int16_t error = 0;
@@ -49,6 +55,7 @@ class Scribe {
   void on_message(const void* message, std::size_t size);
   void follow(const Follow& message);
   void add(const Follow& message, Fd fifo);
+  void hold_open(Stream& stream) const;
   bool unchanged(const Stream& stream, const Follow& message, int fifo) const;
   void remove(std::uint64_t id);
   std::uint32_t log_for(const std::string& path, const LogOwner& owner);

@@ -535,12 +535,12 @@ TEST_CASE("the scribe in a fresh process") {
   if (getenv(kFreshScribe) != nullptr) scribe::Scribe(Fd(3), {}).run();
 }
 
-TEST_CASE("a followed FIFO costs at most 200 bytes, and an idle scribe sleeps") {
+TEST_CASE("a followed FIFO costs at most 200 bytes, and a scribe with nothing to carry sleeps") {
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-  if (files.rlim_cur < 4096) return;  // Two descriptors for each FIFO.
+  if (files.rlim_cur < 4096) return;  // Three descriptors for each FIFO.
   Folder folder;
   Role role({}, {}, true);
   const auto field = [&](const std::string& file, const std::string& name) {
@@ -580,6 +580,11 @@ TEST_CASE("a followed FIFO costs at most 200 bytes, and an idle scribe sleeps") 
     poll(nullptr, 0, 20);
     return switches == earlier && switches == field("status", "voluntary_ctxt_switches:");
   }));
+  // Runs that end and begin are no news while they say nothing.
+  for (int i = 0; i < 20; ++i) {
+    pipes.back().fd.reset();
+    pipes.back().fd.reset(open(pipes.back().path.c_str(), O_RDWR | O_CLOEXEC));
+  }
   // Half a second in which nothing may happen; there is no event to wait for.
   poll(nullptr, 0, 500);
   CHECK(field("status", "voluntary_ctxt_switches:") == switches);
