@@ -1,6 +1,7 @@
 """What the end-to-end tests stand on: a laboratory per test, with its own directories, ports and
 supvd, out of which nothing survives. A test is a function `test_NAME(lab)`; a program of them ends
 with `supv.main(globals())`. Standard library only."""
+import contextlib
 import ctypes
 import json
 import os
@@ -322,6 +323,18 @@ def remember_to_remove(directory):
     pathlib.Path(os.environ["SUPV_NURSERY"]).write_text(str(directory))
 
 
+def clear_cgroups(directory):
+    """A killed keeper leaves its cgroups to its successor, and here is none."""
+    own = next((line[3:].strip() for line in open("/proc/self/cgroup") if line.startswith("0::")), "")
+    mounts = [line.split()[4] for line in open("/proc/self/mountinfo") if " - cgroup2 " in line]
+    for place, _, _ in os.walk(directory) if mounts else ():
+        about = os.stat(place)
+        instance = f"{mounts[0]}{own}/supv-{about.st_dev:x}-{about.st_ino:x}"
+        for cgroup, _, _ in os.walk(instance, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(cgroup)
+
+
 def nursery(name, function, output):
     """Runs one test and ends everything that it left running."""
     become_subreaper()
@@ -340,6 +353,7 @@ def nursery(name, function, output):
     clear_away()
     directory = pathlib.Path(note.name).read_text()
     if directory:
+        clear_cgroups(directory)
         shutil.rmtree(directory, ignore_errors=True)
     return code
 

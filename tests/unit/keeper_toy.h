@@ -25,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "keeper/cgroup_trees.h"
 #include "keeper/channel.h"
 #include "keeper/plan.h"
 #include "keeper/proc.h"
@@ -297,6 +298,11 @@ class Supvd {
       if (!toy::wait_until([this] { return ended(); }, 8000)) kill_keeper();
     }
     sweep_up();
+    // A killed keeper leaves its cgroups to its successor, and here is none.
+    CgroupTrees trees;
+    trees.start(Fd(::open((dir / "run").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+                enabled_features());
+    trees.leave();
   }
 
   void launch() {
