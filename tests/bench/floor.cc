@@ -1,21 +1,25 @@
 // What the kernel and Consul allow, with nothing on top: the reference of tests/bench/run.
 //   bench_floor restart PROGRAM ARGUMENT    fork, exec, wait with a pidfd in epoll; for ever
-//   bench_floor query PORT PATH FIFO        one blocking query after the other, a mark at each
-//   return
+//   bench_floor tree CGROUP PROGRAM ARGUMENT    the same, each in a fresh cgroup below CGROUP: what
+//   it takes to know a process's whole tree bench_floor query PORT PATH FIFO        one blocking
+//   query after the other, a mark at each return
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,15 +28,40 @@
 
 namespace {
 
-[[noreturn]] void restart(char* const* argv) {
+// Returns a pidfd.
+int start(char* const* argv) {
+  const pid_t child = vfork();
+  if (child == 0) {
+    execv(argv[0], argv);
+    _exit(127);
+  }
+  return static_cast<int>(syscall(SYS_pidfd_open, child, 0));
+}
+
+int start_in(const std::string& cgroup, char* const* argv) {
+  mkdir(cgroup.c_str(), 0755);
+  const int directory = open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int handle = -1;
+  clone_args how{};
+  how.flags = CLONE_PIDFD | CLONE_INTO_CGROUP;
+  how.pidfd = reinterpret_cast<std::uintptr_t>(&handle);
+  how.exit_signal = SIGCHLD;
+  how.cgroup = static_cast<std::uint64_t>(directory);
+  const long child = syscall(SYS_clone3, &how, sizeof how);
+  if (child == 0) {
+    execv(argv[0], argv);
+    _exit(127);
+  }
+  if (child < 0) std::exit(1);
+  close(directory);
+  return handle;
+}
+
+[[noreturn]] void restart(const std::string& cgroup, char* const* argv) {
   const int events = epoll_create1(EPOLL_CLOEXEC);
-  for (;;) {
-    const pid_t child = vfork();
-    if (child == 0) {
-      execv(argv[0], argv);
-      _exit(127);
-    }
-    const int handle = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
+  for (int run = 0;; ++run) {
+    const std::string tree = cgroup.empty() ? "" : cgroup + "/" + std::to_string(run);
+    const int handle = tree.empty() ? start(argv) : start_in(tree, argv);
     epoll_event event{};
     event.events = EPOLLIN;
     epoll_ctl(events, EPOLL_CTL_ADD, handle, &event);
@@ -42,6 +71,7 @@ namespace {
     waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(handle), &how, WEXITED);
     epoll_ctl(events, EPOLL_CTL_DEL, handle, nullptr);
     close(handle);
+    if (!tree.empty()) rmdir(tree.c_str());
   }
 }
 
@@ -96,8 +126,13 @@ std::string read_answer(int fd) {
 int main(int argc, char** argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const std::string mode = argc > 1 ? argv[1] : "";
-  if (mode == "restart" && argc == 4) restart(argv + 2);
+  if (mode == "restart" && argc == 4) restart("", argv + 2);
+  if (mode == "tree" && argc == 5) restart(argv[2], argv + 3);
   if (mode == "query" && argc == 5) query(std::atoi(argv[2]), argv[3], argv[4]);
-  std::fputs("usage: bench_floor restart PROGRAM ARGUMENT | query PORT PATH FIFO\n", stderr);
+  std::fputs(
+      "usage: bench_floor restart PROGRAM ARGUMENT | tree CGROUP PROGRAM ARGUMENT | query PORT "
+      "PATH "
+      "FIFO\n",
+      stderr);
   return 2;
 }
