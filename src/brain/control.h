@@ -109,6 +109,7 @@ class Control {
 
   void accept_some();
   bool accept_one();
+  static Fd open_reserve();
   bool answer_without_room();
   void turn_away(const Fd& fd);
   void go_deaf();

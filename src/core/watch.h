@@ -156,6 +156,9 @@ class Watch {
   Duration expected(bool with_stop) const;
 
  private:
+  /// How long a replaced daemon may take to rewrite its pid file.
+  static constexpr Duration kFollowTime{1000};
+
   struct Asked {  ///< One polled or exit condition.
     Trial trial;
     Verdict verdict = Verdict::unknown;
@@ -166,7 +169,7 @@ class Watch {
     std::optional<std::int64_t> checked;
   };
 
-  // watch.cc: the state machine
+  // watch_start.cc, watch_stop.cc, watch_errand.cc: the state machine
   void enter(Step& step, State state, const Cause& cause);
   void begin_start(Step& step, const Cause& cause);
   void spawn_main(Step& step);

@@ -75,29 +75,6 @@ void Watch::spawn_main(Step& step) {
   step.emit(std::move(spawn));
 }
 
-void Watch::spawn_errand(Step& step, Purpose purpose, const Command& command, Duration limit) {
-  SUPV_CHECK(errand_run_ == RunId::none);
-  errand_run_ = step.ids.make(number_);
-  errand_ = purpose;
-  errand_due_ = step.now.time + limit;
-  fx::Spawn spawn;
-  spawn.run = errand_run_;
-  spawn.host = run_;
-  spawn.watch = spec_->name;
-  spawn.command = command;
-  spawn.process = std::shared_ptr<const ProcessSpec>(spec_, &spec_->process);
-  spawn.ladder = {{15, 1s}, {9, 0s}};
-  spawn.memo = encode(memo(purpose));
-  step.emit(std::move(spawn));
-}
-
-void Watch::spawn_loose(Step& step, const Command& command) {
-  if (errand_run_ != RunId::none) return;
-  spawn_errand(step, Purpose::loose, command, spec_->start_timeout);
-  loose_.emplace_back(std::exchange(errand_run_, RunId::none), *errand_due_);
-  errand_due_.reset();
-}
-
 void Watch::on_launched(Step& step, const ev::Launched& news) {
   if (news.run != run_) return;
   pid_ = news.pid;

@@ -8,14 +8,6 @@
 #include "core/watch.h"
 
 namespace supv {
-namespace {
-
-using namespace std::chrono_literals;
-
-constexpr Duration kFollowTime = 1s;  ///< How long a replaced daemon may take to rewrite its file.
-constexpr Duration kGuestTime = 60s;  ///< A command that outlived its purpose is killed after this.
-
-}  // namespace
 
 void Watch::begin_stop(Step& step, const Cause& cause, After after) {
   const bool was_up = state_ == State::up;
@@ -61,13 +53,6 @@ void Watch::ladder(Step& step) {
   // there is to end.
   if (pid_ == 0 && !spec_->process.pid_file.empty()) follow(step);
   step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
-}
-
-/// Nobody waits for the errand any more; it may end when it likes, within limits.
-void Watch::drop_errand(const Step& step) {
-  errand_due_.reset();
-  if (errand_run_ == RunId::none) return;
-  loose_.emplace_back(std::exchange(errand_run_, RunId::none), step.now.time + kGuestTime);
 }
 
 void Watch::on_start_failed(Step& step, const ev::StartFailed& news) {
@@ -263,55 +248,6 @@ void Watch::set_due(Moment now, Duration delay) {
   due_ = now.time + delay;
   due_after_ms_ = delay.count();
   since_wall_ms_ = now.wall_ms;
-}
-
-void Watch::errand_failed_start(Step& step, const std::string& how) {
-  failed_start_ = true;
-  launch_failed_ = !std::exchange(launched_once_, true);
-  failure_ = "before_start: " + how;
-  after_ = After::fail;
-  settle(step);
-}
-
-void Watch::errand_ended(Step& step, bool good, const std::string& how) {
-  errand_run_ = RunId::none;
-  errand_due_.reset();
-  const auto warn = [&](const char* what) {
-    step.emit(fx::Note{spec_->name, NoteKind::warning, shown_state(), shown_state(), "", "",
-                       fmt::format("{}: {}", what, how), pid_});
-  };
-  switch (errand_) {
-    case Purpose::before_start:
-      if (state_ != State::starting) return settle(step);
-      return good ? spawn_main(step) : errand_failed_start(step, how);
-    case Purpose::before_stop:
-      if (!good) warn("before_stop");
-      return continue_stop(step);
-    case Purpose::stop:
-      if (good) return;  // the process may take until `due_` to end
-      warn("stop command");
-      return ladder(step);
-    case Purpose::restart:
-      if (!good) {
-        warn("restart command");
-        return ladder(step);
-      }
-      if (pid_ == 0 && spec_->process.pid_file.empty()) return;  // it ended; Gone settles
-      follow(step);
-      if (pid_ != 0) return;
-      following_ = true;
-      tick_ = step.now.time + kFollowTime / 20;
-      due_ = step.now.time + kFollowTime;
-      return;
-    case Purpose::reload:
-      return reloaded(step, good, how);
-    case Purpose::after_stop:
-      if (!good) warn("after_stop");
-      return settle(step);
-    case Purpose::main:
-    case Purpose::loose:
-      return;
-  }
 }
 
 }  // namespace supv
