@@ -112,7 +112,7 @@ void check_socket_directory(const std::string& path) {
         fmt::format("the socket's directory {} can be changed by other users", printable(parent)));
   }
   // The default directory under /tmp could have been made by somebody else before us.
-  if (parent.compare(0, 10, "/tmp/supv-") == 0) make_own_directory(parent, 0700);
+  if (parent == fmt::format("/tmp/supv-{}", geteuid())) make_own_directory(parent, 0700);
 }
 
 int pid_in(const Fd& fd) {

@@ -157,4 +157,36 @@ def test_an_ordinary_user_has_the_same_exit_detection(lab):
     lab.run(*as_daemon, lab.dir / "supvctl", "terminate").ok()
 
 
+def test_operators_command_readers_look_and_others_are_refused(lab):
+    if os.geteuid() != 0:
+        raise supv.Skip("other users need root")
+    shutil.copy(supv.BUILD / "supvctl", lab.dir / "supvctl")  # where every user may execute it
+    lab.supvd(config="""
+daemon: {operators: [daemon], readers: ["@bin"]}
+watches:
+  w: {start: "@WORKER@ --witness @DIR@/w.witness"}
+""")
+    pid = lab.wait_up("w")["pid"]
+
+    def ctl(user, *args):
+        return lab.run(lab.dir / "supvctl", *args, user=user, group=user, extra_groups=[])
+
+    for user in ("daemon", "bin"):
+        contains(ctl(user, "status").ok().out, "w ")
+        contains(ctl(user, "why", "w").ok().out, "w is up")
+    contains(ctl("bin", "restart", "w").exits(4).err, "bin")
+    equal(lab.watch("w")["pid"], pid, "pid after a reader's restart")
+    for command in (["status"], ["restart", "w"], ["terminate"]):
+        refused = ctl("games", *command)
+        equal(refused.code in (4, 7), True, f"games may not {command[0]}: {refused!r}")
+    ctl("daemon", "restart", "w").ok()
+    lab.wait_up("w", other_than=pid)
+    contains(lab.ctl("history", "w").ok().out, "daemon")
+    # Who may do what applies live.
+    lab.config(lab.config_file.read_text().replace("operators: [daemon], ", ""))
+    lab.ctl("load").ok()
+    ctl("daemon", "stop", "w").exits(4, 7)
+    lab.wait_up("w")
+
+
 supv.main(globals())
