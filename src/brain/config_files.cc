@@ -1,112 +1,20 @@
 #include "brain/config_files.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fnmatch.h>
 #include <malloc.h>
-#include <stdio.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <string_view>
 #include <utility>
-
-#include "base/fd.h"
-#include "base/units.h"
 
 namespace supv {
 
 namespace {
 
-constexpr std::string_view kHeader = "supv kept configuration 1";
 constexpr std::size_t kMaxCandidates = 4;
 constexpr std::string_view kWatchFiles = "/*.watch.yaml";
-
-/// Texts of any content, one after the other: "LENGTH:BYTES\n".
-void put(std::string& to, std::string_view text) {
-  to += fmt::format("{}:", text.size());
-  to.append(text) += '\n';
-}
-
-/// Takes such texts off the front; empty at anything else.
-class Taker {
- public:
-  explicit Taker(std::string_view bytes) : bytes_(bytes) {}
-  std::optional<std::string> text() {
-    const std::size_t colon = bytes_.find(':');
-    if (colon == std::string_view::npos) return std::nullopt;
-    const auto size = parse_unsigned(bytes_.substr(0, colon));
-    if (!size || *size + 1 > bytes_.size() - colon - 1) return std::nullopt;
-    std::string result(bytes_.substr(colon + 1, *size));
-    bytes_.remove_prefix(colon + 1 + *size + 1);
-    return result;
-  }
-  std::optional<std::uint64_t> count() {
-    const auto written = text();
-    return written ? parse_unsigned(*written) : std::nullopt;
-  }
-  /// A counted list of texts.
-  bool list(std::vector<std::string>& into) {
-    const auto size = count();
-    for (std::uint64_t i = 0; size && i < *size; ++i) {
-      auto one = text();
-      if (!one) return false;
-      into.push_back(std::move(*one));
-    }
-    return size.has_value();
-  }
-
- private:
-  std::string_view bytes_;
-};
-
-void put_list(std::string& to, const std::vector<std::string>& list) {
-  put(to, std::to_string(list.size()));
-  for (const std::string& one : list) put(to, one);
-}
-
-bool take_recording(Taker& taker, Recording& into) {
-  std::vector<std::string> directories;
-  if (!taker.list(directories)) return false;
-  into.directories.insert(directories.begin(), directories.end());
-  const auto globs = taker.count();
-  for (std::uint64_t i = 0; globs && i < *globs; ++i) {
-    const auto pattern = taker.text();
-    if (!pattern || !taker.list(into.globs[*pattern])) return false;
-  }
-  const auto texts = taker.count();
-  for (std::uint64_t i = 0; globs && texts && i < *texts; ++i) {
-    const auto path = taker.text();
-    auto text = taker.text();
-    if (!path || !text) return false;
-    into.texts.emplace(*path, std::move(*text));
-  }
-  return globs && texts;
-}
-
-std::string whole_file(const std::string& path) {
-  std::string bytes;
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return bytes;
-  std::array<char, 65536> chunk;
-  ssize_t size = 0;
-  while ((size = ::read(fd.get(), chunk.data(), chunk.size())) > 0) {
-    bytes.append(chunk.data(), static_cast<std::size_t>(size));
-  }
-  return bytes;
-}
-
-bool write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t size = ::write(fd, bytes.data(), bytes.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(size));
-  }
-  return true;
-}
 
 bool contains(const std::vector<std::string>& list, const std::string& text) {
   return std::find(list.begin(), list.end(), text) != list.end();
@@ -122,46 +30,9 @@ bool covered(const std::vector<std::string>& paths, const std::string& file) {
 
 }  // namespace
 
-FileAccess recording_access(FileAccess under, Recording& into) {
-  FileAccess access;
-  access.read = [under, &into](const std::string& path, std::string& error) {
-    auto text = under.read(path, error);
-    if (text) into.texts[path] = *text;
-    return text;
-  };
-  access.glob = [under, &into](const std::string& pattern) {
-    return into.globs[pattern] = under.glob(pattern);
-  };
-  access.is_directory = [under, &into](const std::string& path) {
-    const bool is = under.is_directory(path);
-    if (is) into.directories.insert(path);
-    return is;
-  };
-  return access;
-}
-
-FileAccess replaying_access(const Recording& recording) {
-  const auto held = std::make_shared<const Recording>(recording);
-  FileAccess access;
-  access.read = [held](const std::string& path, std::string& error) -> std::optional<std::string> {
-    const auto found = held->texts.find(path);
-    if (found != held->texts.end()) return found->second;
-    error = "No such file or directory";
-    return std::nullopt;
-  };
-  access.glob = [held](const std::string& pattern) {
-    const auto found = held->globs.find(pattern);
-    return found == held->globs.end() ? std::vector<std::string>() : found->second;
-  };
-  access.is_directory = [held](const std::string& path) {
-    return held->directories.count(path) > 0;
-  };
-  return access;
-}
-
 ConfigFiles::ConfigFiles(std::string kept_path, std::string instance, LoadInput input)
     : kept_path_(std::move(kept_path)), instance_(std::move(instance)), input_(std::move(input)) {
-  has_kept_ = read_kept().has_value();
+  has_kept_ = read_kept(kept_path_, instance_).has_value();
 }
 
 ConfigFiles::Outcome ConfigFiles::read(const std::vector<std::string>& paths,
@@ -187,23 +58,50 @@ ConfigFiles::Outcome ConfigFiles::read(const std::vector<std::string>& paths,
 }
 
 ConfigFiles::Outcome ConfigFiles::begin(const std::vector<std::string>& paths) {
-  if (const std::optional<Kept> kept = read_kept()) {
-    Outcome in_force = read(kept->paths, replaying_access(kept->recording));
-    if (in_force.config) return in_force;
+  const std::optional<KeptConfig> kept = read_kept(kept_path_, instance_);
+  if (kept) {
+    Outcome in_force = read(kept->set.paths, replaying_access(kept->set.recording));
+    if (in_force.config) {
+      add_retained(in_force, kept->retained);
+      return in_force;
+    }
   }
-  Kept fresh;
+  FileSet fresh;
   fresh.paths = paths;
   Outcome outcome = read(fresh.paths, recording_access(disk_access(), fresh.recording));
-  if (outcome.config) propose(0, std::move(fresh), *outcome.config);
+  if (outcome.config) {
+    propose(0, std::move(fresh), *outcome.config);
+    if (kept) add_retained(outcome, kept->retained);
+  }
   return outcome;
+}
+
+void ConfigFiles::add_retained(Outcome& outcome, const std::vector<Retained>& retained) const {
+  for (const Retained& entry : retained) {
+    Outcome from = read(entry.from.paths, replaying_access(entry.from.recording));
+    if (!from.config) {
+      outcome.warnings.push_back(
+          fmt::format("what defined {} cannot be read any more", fmt::join(entry.watches, ", ")));
+      continue;
+    }
+    for (WatchSpec& watch : from.config->watches) {
+      const auto same = [&watch](const WatchSpec& other) { return other.name == watch.name; };
+      std::vector<WatchSpec>& all = outcome.config->watches;
+      if (!contains(entry.watches, watch.name) || std::any_of(all.begin(), all.end(), same)) {
+        continue;
+      }
+      outcome.retained.push_back(watch.name);
+      all.push_back(std::move(watch));
+    }
+  }
 }
 
 /// Disk for what is to be read anew, the copy for the other files that watches come from. What
 /// those include may have changed with the new file, so it comes from the disk.
-FileAccess ConfigFiles::mixed_access(const Kept& kept,
+FileAccess ConfigFiles::mixed_access(const FileSet& set,
                                      const std::vector<std::string>& fresh) const {
   const FileAccess disk = disk_access();
-  const auto old = std::make_shared<const Kept>(kept);
+  const auto old = std::make_shared<const FileSet>(set);
   FileAccess access = disk;
   access.read = [disk, old, fresh](const std::string& path, std::string& error) {
     const auto found = old->recording.texts.find(path);
@@ -229,71 +127,100 @@ FileAccess ConfigFiles::mixed_access(const Kept& kept,
 
 ConfigFiles::Outcome ConfigFiles::load(std::uint64_t ticket,
                                        const std::vector<std::string>& files) {
-  const std::optional<Kept> kept = read_kept();
-  Kept next;
-  if (kept) next.paths = kept->paths;
+  const std::optional<KeptConfig> kept = read_kept(kept_path_, instance_);
+  FileSet next;
+  if (kept) next.paths = kept->set.paths;
   for (const std::string& file : files) {
     if (!covered(next.paths, file)) next.paths.push_back(file);
   }
   const bool whole = files.empty() || !kept;
-  Outcome outcome =
-      read(next.paths,
-           recording_access(whole ? disk_access() : mixed_access(*kept, files), next.recording));
+  Outcome outcome = read(
+      next.paths,
+      recording_access(whole ? disk_access() : mixed_access(kept->set, files), next.recording));
   if (!outcome.config) return outcome;
   propose(ticket, std::move(next), *outcome.config);
   return outcome;
 }
 
-void ConfigFiles::propose(std::uint64_t ticket, Kept kept, const Config& config) {
-  for (const WatchSpec& watch : config.watches) kept.watches.push_back(watch.name);
-  candidates_[ticket] = std::move(kept);
+void ConfigFiles::propose(std::uint64_t ticket, FileSet set, const Config& config) {
+  Candidate& candidate = candidates_[ticket];
+  candidate = {std::move(set), {}};
+  for (const WatchSpec& watch : config.watches) candidate.watches.push_back(watch.name);
   // Those of plans are never committed.
   if (candidates_.size() > kMaxCandidates) candidates_.erase(candidates_.begin());
 }
 
-std::optional<ConfigFiles::Committed> ConfigFiles::commit(std::uint64_t ticket) {
+std::optional<ConfigFiles::Committed> ConfigFiles::commit(
+    std::uint64_t ticket, const std::vector<std::string>& retained) {
   const auto found = candidates_.find(ticket);
   if (found == candidates_.end()) return std::nullopt;
-  Kept kept = std::move(found->second);
-  candidates_.clear();
-  Committed committed{write_kept(kept), std::move(kept.watches)};
-  kept = {};
+  Committed committed;
+  {
+    Candidate candidate = std::move(found->second);
+    candidates_.clear();
+    committed.watches = std::move(candidate.watches);
+    committed.watches.insert(committed.watches.end(), retained.begin(), retained.end());
+    committed.unknown = retained;
+    KeptConfig kept{std::move(candidate.set), retain(committed.unknown)};
+    committed.written = write_kept(kept_path_, instance_, kept);
+  }
   ::malloc_trim(0);
   return committed;
 }
 
-std::optional<ConfigFiles::Kept> ConfigFiles::read_kept() const {
-  const std::string bytes = whole_file(kept_path_);
-  Taker taker(bytes);
-  const auto header = taker.text();
-  const auto instance = taker.text();
-  if (!header || *header != kHeader || !instance || *instance != instance_) return std::nullopt;
-  Kept kept;
-  if (!taker.list(kept.paths) || !take_recording(taker, kept.recording)) return std::nullopt;
-  return kept;
+/// Where the watches of `names` are defined: as retained before, or by the set that was in force
+/// until now. Leaves those in `names` that are defined nowhere.
+std::vector<ConfigFiles::Retained> ConfigFiles::retain(std::vector<std::string>& names) const {
+  std::vector<Retained> result;
+  if (names.empty()) return result;
+  std::optional<KeptConfig> before = read_kept(kept_path_, instance_);
+  if (!before) return result;
+  for (Retained& entry : before->retained) {
+    std::erase_if(entry.watches,
+                  [&names](const std::string& name) { return std::erase(names, name) == 0; });
+    if (!entry.watches.empty()) result.push_back(std::move(entry));
+  }
+  if (names.empty()) return result;
+  for (Retained& entry : sources(names, before->set)) result.push_back(std::move(entry));
+  return result;
 }
 
-bool ConfigFiles::write_kept(const Kept& kept) const {
-  std::string bytes;
-  put(bytes, kHeader);
-  put(bytes, instance_);
-  put_list(bytes, kept.paths);
-  put_list(bytes, {kept.recording.directories.begin(), kept.recording.directories.end()});
-  put(bytes, std::to_string(kept.recording.globs.size()));
-  for (const auto& [pattern, paths] : kept.recording.globs) {
-    put(bytes, pattern);
-    put_list(bytes, paths);
+/// Takes those out of `names` that `set` defines; grouped by the least that defines them.
+std::vector<ConfigFiles::Retained> ConfigFiles::sources(std::vector<std::string>& names,
+                                                        const FileSet& set) const {
+  std::vector<Retained> result;
+  const Outcome whole = read(set.paths, replaying_access(set.recording));
+  if (!whole.config) return result;
+  std::map<std::string, std::vector<const WatchSpec*>> by_file;
+  for (const WatchSpec& watch : whole.config->watches) {
+    if (std::erase(names, watch.name) > 0) by_file[watch.file].push_back(&watch);
   }
-  put(bytes, std::to_string(kept.recording.texts.size()));
-  for (const auto& [path, text] : kept.recording.texts) {
-    put(bytes, path);
-    put(bytes, text);
+  Retained rest{{}, set};
+  for (const auto& [file, watches] : by_file) {
+    std::optional<FileSet> least = narrowed(set, watches);
+    Retained& entry = least ? result.emplace_back(Retained{{}, std::move(*least)}) : rest;
+    for (const WatchSpec* watch : watches) entry.watches.push_back(watch->name);
   }
-  const std::string fresh = kept_path_ + ".new";
-  // 0600: watch files may hold what only their owner may read.
-  const Fd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd || !write_all(fd.get(), bytes)) return false;
-  return ::rename(fresh.c_str(), kept_path_.c_str()) == 0;
+  if (!rest.watches.empty()) result.push_back(std::move(rest));
+  return result;
+}
+
+/// Their file alone (with what it reads in turn), if it defines them as the whole set does: what is
+/// retained load after load must not become a copy of everything each time.
+std::optional<FileSet> ConfigFiles::narrowed(const FileSet& set,
+                                             const std::vector<const WatchSpec*>& watches) const {
+  FileSet least;
+  least.paths = {watches.front()->file};
+  const Outcome alone =
+      read(least.paths, recording_access(replaying_access(set.recording), least.recording));
+  if (!alone.config) return std::nullopt;
+  const bool same = std::all_of(watches.begin(), watches.end(), [&alone](const WatchSpec* watch) {
+    return std::any_of(alone.config->watches.begin(), alone.config->watches.end(),
+                       [watch](const WatchSpec& other) {
+                         return other.name == watch->name && same_spec(other, *watch);
+                       });
+  });
+  return same ? std::optional(std::move(least)) : std::nullopt;
 }
 
 }  // namespace supv

@@ -1,40 +1,29 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "brain/kept_config.h"
 #include "config/load.h"
-#include "core/messages.h"
+#include "core/spec.h"
 
 namespace supv {
 
-/// Everything a load has seen of the file system, so that it can be done again as it was.
-struct Recording {
-  std::map<std::string, std::string> texts;               ///< By path; what was not there is not.
-  std::map<std::string, std::vector<std::string>> globs;  ///< By pattern.
-  std::set<std::string> directories;
-  bool operator==(const Recording&) const = default;
-};
-
-/// `under`, and what it answers goes into `into`, which must outlive it.
-FileAccess recording_access(FileAccess under, Recording& into);
-/// Answers as the recording says; whatever it does not know does not exist.
-FileAccess replaying_access(const Recording& recording);
-
 /// The configuration that is in force: which files and directories it is read from, and a copy of
 /// what they said when it was accepted. Both are kept in the runtime directory, so that neither a
-/// death of the brain nor a broken edit changes anything.
+/// death of the brain nor a broken edit changes anything. Watches that a load kept although no file
+/// names them any more (retained) are in force too: each is remembered with the files that defined
+/// it last.
 class ConfigFiles {
  public:
   /// What a load came to.
   struct Outcome {
-    std::optional<Config> config;
-    std::string diagnostics;  ///< Rendered; warnings too.
+    std::optional<Config> config;       ///< Of begin(): with what is retained.
+    std::vector<std::string> retained;  ///< Names of its watches that no file names any more.
+    std::string diagnostics;            ///< Rendered; warnings too.
     std::vector<std::string> warnings;
   };
 
@@ -53,28 +42,34 @@ class ConfigFiles {
   Outcome load(std::uint64_t ticket, const std::vector<std::string>& files);
   struct Committed {
     bool written = true;               ///< The copy is on the runtime directory.
-    std::vector<std::string> watches;  ///< Names of the watches it defines.
+    std::vector<std::string> watches;  ///< Names of the watches it defines, and of the retained.
+    std::vector<std::string> unknown;  ///< Those to retain of which nobody knows a definition.
   };
-  /// The configuration of `ticket` is in force from now on. Empty: it is since long.
-  std::optional<Committed> commit(std::uint64_t ticket);
+  /// The configuration of `ticket` is in force from now on, and with it `retained`: names of
+  /// watches that it does not define and that were in force before. Empty: it is since long.
+  std::optional<Committed> commit(std::uint64_t ticket,
+                                  const std::vector<std::string>& retained = {});
 
  private:
-  struct Kept {
-    std::vector<std::string> paths;
-    Recording recording;
-    std::vector<std::string> watches;  ///< Not written down.
+  using Retained = KeptConfig::Retained;
+  struct Candidate {
+    FileSet set;
+    std::vector<std::string> watches;
   };
   Outcome read(const std::vector<std::string>& paths, FileAccess files) const;
-  FileAccess mixed_access(const Kept& kept, const std::vector<std::string>& fresh) const;
-  void propose(std::uint64_t ticket, Kept kept, const Config& config);
-  std::optional<Kept> read_kept() const;
-  bool write_kept(const Kept& kept) const;
+  FileAccess mixed_access(const FileSet& set, const std::vector<std::string>& fresh) const;
+  void add_retained(Outcome& outcome, const std::vector<Retained>& retained) const;
+  std::vector<Retained> retain(std::vector<std::string>& names) const;
+  std::vector<Retained> sources(std::vector<std::string>& names, const FileSet& set) const;
+  std::optional<FileSet> narrowed(const FileSet& set,
+                                  const std::vector<const WatchSpec*>& watches) const;
+  void propose(std::uint64_t ticket, FileSet set, const Config& config);
 
   std::string kept_path_;
   std::string instance_;
   LoadInput input_;
   bool has_kept_ = false;
-  std::map<std::uint64_t, Kept> candidates_;  ///< Loaded, not in force yet.
+  std::map<std::uint64_t, Candidate> candidates_;  ///< Loaded, not in force yet.
 };
 
 }  // namespace supv

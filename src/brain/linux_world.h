@@ -70,7 +70,7 @@ class LinuxWorld final : public World, private ControlWorld {
   // linux_world_boot.cc
   std::vector<LiveRun> ask_keeper();
   void give_back_memory();
-  Config first_config();
+  void configure(ev::Boot& boot);
   void start_dev();
   void resume_pipes(const Config& config);
   void take_over(const Config& config);
@@ -141,7 +141,8 @@ class LinuxWorld final : public World, private ControlWorld {
   std::uint64_t deeds_ = 0;  ///< Effects performed since memory was last given back.
   std::optional<Time> give_back_at_;
   std::string dev_address_;
-  std::vector<std::string> leaving_;  ///< Watches out of the configuration whose FIFOs remain.
+  std::vector<std::string> retained_;  ///< Watches in force that no file names any more.
+  std::vector<std::string> leaving_;   ///< Watches out of the configuration whose FIFOs remain.
 
   Reactor reactor_;
   Channel keeper_;

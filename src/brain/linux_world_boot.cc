@@ -48,8 +48,7 @@ void LinuxWorld::boot() {
   keeper_watching_ = Watching(reactor_, keeper_.fd(), EPOLLIN,
                               [this](std::uint32_t events) { read_keeper(events); });
   ev::Boot boot;
-  boot.fresh = !config_files_.has_kept();
-  boot.config = first_config();
+  configure(boot);
   const HostKey host = host_key(options_.state_dir);
   boot.key = host.key;
   boot.host = host.id;
@@ -96,12 +95,14 @@ std::vector<LiveRun> LinuxWorld::ask_keeper() {
   }
 }
 
-Config LinuxWorld::first_config() {
+void LinuxWorld::configure(ev::Boot& boot) {
   ConfigFiles::Outcome outcome = config_files_.begin(options_.load.paths);
   if (!outcome.config && config_files_.has_kept()) throw std::runtime_error(outcome.diagnostics);
   if (!outcome.config) throw NoConfiguration(outcome.diagnostics);
   for (const std::string& warning : outcome.warnings) log_.warn("{}", warning);
-  return std::move(*outcome.config);
+  boot.fresh = !config_files_.has_kept();
+  boot.config = std::move(*outcome.config);
+  boot.retained = std::move(outcome.retained);
 }
 
 void LinuxWorld::start_dev() {

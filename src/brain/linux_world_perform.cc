@@ -77,16 +77,20 @@ void LinuxWorld::act(const fx::Load& load) {
 
 void LinuxWorld::act(const fx::Applied& applied) {
   take_over(applied.config);
+  retained_ = applied.retained;
   if (applied.ticket != 0) commit(applied.ticket);
 }
 
 /// The files of a load are what counts from now on: their texts are kept, and FIFOs of watches
 /// that are not in them any more go.
 void LinuxWorld::commit(std::uint64_t ticket) {
-  const auto committed = config_files_.commit(ticket);
+  const auto committed = config_files_.commit(ticket, retained_);
   if (!committed) return;
   if (!committed->written) {
     log_.error("the configuration in force could not be copied to {}", options_.runtime_dir);
+  }
+  for (const std::string& watch : committed->unknown) {
+    log_.error("{}: nothing is known that defines it; the next brain will stop it", watch);
   }
   const std::set<std::string> names(committed->watches.begin(), committed->watches.end());
   leaving_ = pipes_.found();

@@ -132,6 +132,7 @@ struct Tick {};
 /// The first event a core sees.
 struct Boot {
   Config config;
+  std::vector<std::string> retained;  ///< Watches of `config` that no file names; see fx::Applied.
   std::vector<LiveRun> runs;
   std::vector<Memory> memory;
   HashKey key;
@@ -344,6 +345,9 @@ struct Load {
 struct Applied {
   Config config;
   std::uint64_t ticket = 0;  ///< Of the load it came from; 0: the one of Boot.
+  /// Names of the watches that stay in force although no file of it names them: the next brain is
+  /// to know them too.
+  std::vector<std::string> retained;
 };
 /// supvd ends. `keep`: what runs is left alone.
 struct Finish {

@@ -69,6 +69,12 @@ std::vector<Effect> Supervisor::step(Moment now, Event event) {
   return effects;
 }
 
+void Supervisor::note_down(Step& step, Watch& watch) {
+  if (watch.take_dirty() && !watch.removed())
+    step.emit(
+        fx::Remember{"watch/" + watch.spec().name, watch.remember(), true, watch.take_intent()});
+}
+
 /// What every turn ends with: deadlines, memory, answers and the end of supvd itself.
 void Supervisor::settle(Step& step) {
   if (touched_.empty()) return;
@@ -78,9 +84,7 @@ void Supervisor::settle(Step& step) {
     Watch* watch = roster_.at(number);
     if (watch == nullptr) continue;
     roster_.schedule(number);
-    if (watch->take_dirty() && !watch->removed())
-      step.emit(fx::Remember{"watch/" + watch->spec().name, watch->remember(), true,
-                             watch->take_intent()});
+    note_down(step, *watch);
     for (Memory& sample : watch->take_samples())
       step.emit(fx::Remember{std::move(sample.key), std::move(sample.text), true, false});
     if (const auto verdict = watch->verdict_of_essential(); verdict && !closing_)

@@ -61,17 +61,22 @@ class Supervisor {
 
   // supervisor_load.cc: a new configuration
   std::vector<PlanLine> plan(const Config& config, const Request& request) const;
+  std::vector<std::uint32_t> missing(const std::set<std::string>& named,
+                                     const Request& request) const;
+  void retain(const std::set<std::string>& named, const std::vector<std::uint32_t>& removed);
   void apply(Step& step, ev::Loaded& loaded, const Request& request);
   void shut_down(Step& step, int code);
   void subscribe(Step& step);
 
   Watch* owner(RunId run);
   void touch(std::uint32_t number) { touched_.insert(number); }
+  void note_down(Step& step, Watch& watch);
   void settle(Step& step);
   void deliver(Step& step, const std::vector<KvNews>& news);
   std::uint64_t salt_of(const std::string& watch) const;
 
-  Config config_;  ///< Without its watches: those live in the roster.
+  Config config_;                   ///< Without its watches: those live in the roster.
+  std::set<std::string> retained_;  ///< Names of watches in force that no file names any more.
   std::string host_;
   HashKey key_;
   RunIds ids_;

@@ -57,7 +57,8 @@ void Supervisor::on(Step& step, ev::Boot& boot) {
   }
   watches = {};
   restore(step, boot);
-  step.emit(fx::Applied{config_});
+  retained_ = {boot.retained.begin(), boot.retained.end()};
+  step.emit(fx::Applied{config_, 0, std::move(boot.retained)});
   adopt(step, boot.runs);
   for (const std::uint32_t number : roster_.all()) {
     roster_.at(number)->boot(step, boot.fresh);

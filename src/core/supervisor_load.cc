@@ -55,16 +55,13 @@ std::vector<PlanLine> Supervisor::plan(const Config& config, const Request& requ
     }
     lines.push_back(std::move(line));
   }
-  for (const std::uint32_t number : roster_.all()) {
-    const std::string& name = roster_.at(number)->spec().name;
-    if (named.contains(name)) continue;
-    if (request.missing == "keep") continue;
-    lines.push_back({name,
-                     request.missing == "unmonitor" ? "unmonitor" : "remove",
+  const bool alone = request.missing == "unmonitor";
+  for (const std::uint32_t number : missing(named, request))
+    lines.push_back({roster_.at(number)->spec().name,
+                     alone ? "unmonitor" : "remove",
                      {},
-                     request.missing == "unmonitor" ? "not in the files any more; left alone"
-                                                    : "not in the files any more; is stopped"});
-  }
+                     alone ? "not in the files any more; left alone"
+                           : "not in the files any more; is stopped"});
   return lines;
 }
 
@@ -115,24 +112,60 @@ void Supervisor::on(Step& step, ev::Loaded& event) {
     } else if (line.change == "remove") {
       goal.verb = Request::Verb::stop;
       goal.removes = true;
+    } else if (line.change == "unmonitor") {
+      goal.verb = Request::Verb::unmonitor;
     } else {
       goal.done = goal.ok = true;
       goal.text = line.text;
     }
     orders_.add_goal(std::move(goal));
   }
+  orders_.overtake(step);
   orders_.begin(step, roster_, report.plan.empty() ? "nothing changed" : "");
   if (report.plan.empty()) orders_.look(step, roster_);
+}
+
+/// Those that a load no longer finds. Only a re-read file can lack what it defined: a load of some
+/// files finds others retained, and does not miss them.
+std::vector<std::uint32_t> Supervisor::missing(const std::set<std::string>& named,
+                                               const Request& request) const {
+  std::vector<std::uint32_t> numbers;
+  if (request.missing == "keep") return numbers;
+  for (const std::uint32_t number : roster_.all()) {
+    const Watch& watch = *roster_.at(number);
+    const WatchSpec& spec = watch.spec();
+    const bool read =
+        request.files.empty() || !retained_.contains(spec.name) ||
+        std::find(request.files.begin(), request.files.end(), spec.file) != request.files.end();
+    const bool going = request.missing == "unmonitor" && watch.leaving();
+    if (read && !going && !named.contains(spec.name)) numbers.push_back(number);
+  }
+  return numbers;
+}
+
+/// Notes what is in force from now on although the new configuration does not name it.
+void Supervisor::retain(const std::set<std::string>& named,
+                        const std::vector<std::uint32_t>& removed) {
+  retained_.clear();
+  for (const std::uint32_t number : roster_.all()) {
+    const Watch& watch = *roster_.at(number);
+    if (named.contains(watch.spec().name) || watch.leaving()) continue;
+    if (std::find(removed.begin(), removed.end(), number) == removed.end())
+      retained_.insert(watch.spec().name);
+  }
 }
 
 void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
   std::vector<WatchSpec> watches = std::exchange(loaded.config.watches, {});
   config_ = std::move(loaded.config);
-  step.emit(fx::Applied{config_, loaded.ticket});
   std::set<std::string> named;
+  for (const WatchSpec& spec : watches) named.insert(spec.name);
+  const std::vector<std::uint32_t> lost = missing(named, request);
+  const bool alone = request.missing == "unmonitor";
+  retain(named, alone ? std::vector<std::uint32_t>() : lost);
+  step.emit(fx::Applied{config_, loaded.ticket, {retained_.begin(), retained_.end()}});
   std::vector<std::uint32_t> added;
   for (WatchSpec& spec : watches) {
-    named.insert(spec.name);
     if (Watch* watch = roster_.find(spec.name)) {
       touch(watch->number());
       if (watch->leaving()) watch->come_back(step);
@@ -145,15 +178,16 @@ void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
     const std::uint64_t salt = salt_of(spec.name);
     added.push_back(roster_.add(std::make_shared<const WatchSpec>(std::move(spec)), salt).number());
   }
-  for (const std::uint32_t number : roster_.all()) {
+  for (const std::uint32_t number : lost) {
     Watch& watch = *roster_.at(number);
-    if (named.contains(watch.spec().name) || request.missing == "keep") continue;
     touch(number);
     const Cause cause{"stop", "load", "not in the configuration any more"};
-    if (request.missing == "unmonitor")
+    if (alone) {
       watch.unmonitor(step, cause);
-    else
+      note_down(step, watch);  // before the load is noted as done
+    } else {
       watch.remove(step, cause);
+    }
   }
   subscribe(step);
   // Now they know the values that others follow already: their runs begin under those.

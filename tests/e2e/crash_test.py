@@ -270,6 +270,101 @@ def test_the_brains_death_is_no_load(lab):
     equal(all_up(lab)[1:], pids[1:], "the others")
 
 
+PAIR = """watches:
+  w0: {start: "@WORKER@ --witness @DIR@/w0.witness"}
+"""
+KEPT = """  kept:
+    start: sh -c 'i=0; while :; do i=$((i+1)); echo "line $i"; sleep 0.05; done'
+"""
+
+
+def another_brain(lab):
+    brain = lab.role("brain")
+    kill(brain)
+    wait_until(lambda: not supv.alive(brain), "its end")
+    lab.role("brain")
+
+
+def names(lab):
+    return sorted(watch["name"] for watch in lab.status()["watches"])
+
+
+def hang_up(lab, loads):
+    """Asks for a load as scripts do, and waits until it is in force: `loads` says so."""
+    os.kill(lab.keeper(), signal.SIGHUP)
+    wait_until(loads, "the load")
+
+
+def lines_go_on(lab, name):
+    before = len(lab.log_text(name))
+    wait_until(lambda: len(lab.log_text(name)) > before, f"more output of {name}")
+
+
+def test_what_a_load_keeps_survives_the_brain(lab):
+    """HUP keeps a watch that no file names any more; later brains know no less."""
+    lab.supvd(config=PAIR + KEPT)
+    pid = lab.wait_up("kept")["pid"]
+    lab.config(PAIR + "  w1: {start: '@WORKER@ --witness @DIR@/w1.witness'}\n")
+    hang_up(lab, lambda: "w1" in names(lab))
+
+    def intact(when, others):
+        watch = lab.wait_up("kept")
+        equal((watch["pid"], watch["restarts"]), (pid, 0), f"the kept watch {when}")
+        equal(names(lab), ["kept", *others], f"the watches {when}")
+        lines_go_on(lab, "kept")
+
+    intact("after the load", ["w0", "w1"])
+    another_brain(lab)
+    intact("after a brain's death", ["w0", "w1"])
+    lab.config(PAIR + "  w2: {start: '@WORKER@ --witness @DIR@/w2.witness'}\n")
+    lab.ctl("load", "--missing", "keep").ok()
+    more = lab.write("more.watch.yaml", "watches: {w3: {start: sleep 1000}}\n")
+    lab.ctl("load", more).ok()
+    for death in range(2):
+        another_brain(lab)
+        intact(f"after two more loads and {death + 1} deaths", ["w0", "w1", "w2", "w3"])
+    brain = lab.role("brain")
+    os.kill(lab.keeper(), signal.SIGUSR2)
+    wait_until(lambda: not supv.alive(brain), "the re-execution")
+    intact("after a re-execution", ["w0", "w1", "w2", "w3"])
+    equal(len(lab.starts("w1")), 1, "starts of the other kept watch")
+    kill(pid)
+    lab.wait_up("kept", other_than=pid, restarts=1)
+    lab.ctl("load").ok()
+    wait_until(lambda: names(lab) == ["w0", "w2", "w3"], "what no file names is gone")
+    another_brain(lab)
+    equal(names(lab), ["w0", "w2", "w3"], "gone for good")
+
+
+def test_what_a_load_left_alone_stays_so(lab):
+    lab.supvd(config=PAIR + KEPT)
+    pid = lab.wait_up("kept")["pid"]
+    lab.config(PAIR)
+    lab.ctl("load", "--missing", "unmonitor").ok()
+    for _ in range(2):
+        another_brain(lab)
+        watch = lab.watch("kept")
+        equal((watch["state"], watch["pid"]), ("unmonitored", pid), "after a brain's death")
+        lines_go_on(lab, "kept")
+    lab.config(PAIR + KEPT)
+    lab.ctl("load").ok()
+    another_brain(lab)
+    lab.ctl("monitor", "kept").ok()
+    equal(lab.watch("kept")["pid"], pid, "named again")
+
+
+def test_a_new_supvd_keeps_nothing_that_no_file_names(lab):
+    lab.supvd(config=PAIR + KEPT)
+    pid = lab.wait_up("kept")["pid"]
+    lab.config(PAIR)
+    lab.ctl("load", "--missing", "keep").ok()
+    kill_keeper(lab)
+    equal(supv.alive(pid), True, "the worker outlives the keeper")
+    lab.supvd()
+    wait_until(lambda: not supv.alive(pid), "the end of what no file names")
+    equal(names(lab), ["w0"])
+
+
 def test_a_keepalive_outlives_the_keeper(lab):
     lab.supvd(config="""
 watches:

@@ -131,12 +131,90 @@ TEST_CASE("loading one file takes the others as they were, broken or not") {
   CHECK(names(files.load(4, {})) == "a=/bin/a2 b=/bin/b2 c=/bin/c ");
 }
 
+TEST_CASE("what a load retains is found again as it was, load after load") {
+  const Folder place;
+  const auto main = [&](const std::string& text) { place.write("main.watch.yaml", text); };
+  main("watches:\n  a: {start: /bin/a}\n  b: {start: /bin/b}\n  c: {start: /bin/c}\n");
+  {
+    ConfigFiles files = place.files();
+    files.begin({place.file("main.watch.yaml")});
+    files.commit(0);
+    main("watches:\n  a: {start: /bin/a}\n  c: {start: /bin/c2}\n");
+    CHECK(names(files.load(1, {})) == "a=/bin/a c=/bin/c2 ");
+    const auto committed = files.commit(1, {"b"});
+    REQUIRE(committed.has_value());
+    CHECK(committed->watches == std::vector<std::string>{"a", "c", "b"});
+    CHECK(committed->unknown.empty());
+  }
+  {
+    ConfigFiles files = place.files();
+    const auto begun = files.begin({});
+    CHECK(names(begun) == "a=/bin/a c=/bin/c2 b=/bin/b ");
+    CHECK(begun.retained == std::vector<std::string>{"b"});
+    CHECK_FALSE(files.commit(0, begun.retained).has_value());
+    main("watches:\n  a: {start: /bin/a3}\n");
+    CHECK(names(files.load(1, {})) == "a=/bin/a3 ");
+    // c as the second load left it, b still as the first one did.
+    REQUIRE(files.commit(1, {"b", "c"})->unknown.empty());
+  }
+  {
+    ConfigFiles files = place.files();
+    CHECK(names(files.begin({})) == "a=/bin/a3 b=/bin/b c=/bin/c2 ");
+    // A load that retains nothing of it, and is only a plan, changes nothing.
+    files.load(1, {});
+  }
+  {
+    ConfigFiles files = place.files();
+    CHECK(names(files.begin({})) == "a=/bin/a3 b=/bin/b c=/bin/c2 ");
+    main("watches:\n  a: {start: /bin/a3}\n  b: {start: /bin/b4}\n");
+    place.watch("d", "/bin/d");
+    CHECK(names(files.load(1, {place.file("d.watch.yaml")})) == "a=/bin/a3 d=/bin/d ");
+    REQUIRE(files.commit(1, {"c"}).has_value());  // b was removed by it
+  }
+  ConfigFiles files = place.files();
+  CHECK(names(files.begin({})) == "a=/bin/a3 d=/bin/d c=/bin/c2 ");
+  CHECK(names(files.load(1, {})) == "a=/bin/a3 b=/bin/b4 d=/bin/d ");
+  const auto committed = files.commit(1, {"c", "nobody"});
+  CHECK(committed->unknown == std::vector<std::string>{"nobody"});
+  CHECK(names(place.files().begin({})) == "a=/bin/a3 b=/bin/b4 d=/bin/d c=/bin/c2 ");
+  CHECK(names(place.files("two").begin({place.file("d.watch.yaml")})) == "d=/bin/d ");
+}
+
+TEST_CASE("what is retained is a copy of no more than its file, unless it needs the others") {
+  const Folder place;
+  place.watch("a", "/bin/a");
+  place.watch("b", "/bin/b");
+  place.write("i.watch.yaml", "vars: {program: /bin/included}\ninclude: parts/c.yaml\n");
+  REQUIRE(::mkdir(place.file("parts").c_str(), 0700) == 0);
+  place.write("parts/c.yaml", "watches: {c: {start: '${vars.program}'}}\n");
+  ConfigFiles files = place.files();
+  const auto begun = files.begin({place.path + "/etc"});
+  REQUIRE_MESSAGE(begun.config.has_value(), begun.diagnostics);
+  files.commit(0);
+  std::filesystem::remove(place.file("b.watch.yaml"));
+  place.write("i.watch.yaml", "vars: {program: /bin/included}\n");
+  CHECK(names(files.load(1, {})) == "a=/bin/a ");
+  REQUIRE(files.commit(1, {"b", "c"})->unknown.empty());
+  const auto kept = read_kept(place.path + "/kept", "one");
+  REQUIRE(kept.has_value());
+  REQUIRE(kept->retained.size() == 2);
+  CHECK(kept->retained.at(0).watches == std::vector<std::string>{"b"});
+  CHECK(kept->retained.at(0).from.recording.texts.size() == 1);
+  CHECK(kept->retained.at(1).watches == std::vector<std::string>{"c"});
+  CHECK(kept->retained.at(1).from.recording.texts.size() == 4);
+  CHECK(names(place.files().begin({})) == "a=/bin/a b=/bin/b c=/bin/included ");
+}
+
 TEST_CASE("a kept file that is damaged counts as none") {
   const Folder place;
   place.watch("a", "/bin/a");
   ConfigFiles files = place.files();
-  files.begin({place.file("a.watch.yaml")});
+  place.watch("b", "/bin/b");
+  files.begin({place.file("a.watch.yaml"), place.file("b.watch.yaml")});
   files.commit(0);
+  place.write("b.watch.yaml", "");
+  files.load(1, {});
+  REQUIRE(files.commit(1, {"b"})->unknown.empty());
   std::string bytes;
   {
     std::ifstream in(place.path + "/kept", std::ios::binary);
