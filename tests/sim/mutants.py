@@ -18,7 +18,7 @@ import tempfile
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 UNIT = ["watch_test", "orders_test", "trial_test", "timeline_test", "kv_follower_test",
-        "kv_feed_test", "memo_test", "roster_test"]
+        "kv_feed_test", "memo_test", "roster_test", "supervisor_load_test"]
 
 # name: (file, what it says, what the mutant says)
 MUTANTS = {
@@ -78,6 +78,13 @@ MUTANTS = {
         "src/core/supervisor_boot.cc",
         "memo->purpose == Purpose::main && watch->run() == RunId::none;",
         "memo->purpose == Purpose::main && watch->run() == RunId::none && memo->failures > 0;"),
+    "what a load keeps is not told": (
+        "src/core/supervisor_load.cc", "      retained_.insert(watch.spec().name);", "      continue;"),
+    "what an earlier load kept is taken for nobody's": (
+        "src/core/supervisor_boot.cc", "    Watch* watch = memo ? roster_.find(memo->watch) : nullptr;\n",
+        "    Watch* watch = memo && !retained_.contains(memo->watch) ? roster_.find(memo->watch) : nullptr;\n"),
+    "what is left alone is noted after its load": (
+        "src/core/supervisor_load.cc", "      note_down(step, watch);  // before the load is noted as done\n", ""),
     "an action with a known id is done again": (
         "src/core/orders.cc", "    if (known != orders_.end()) {", "    if (known != orders_.end() && !known->done) {"),
     "no KILL": (

@@ -47,7 +47,9 @@ void Operator::act() {
   if (request.verb == Verb::load) {
     request.select.clear();
     request.no_restart = sim_.dice.chance(0.2);
-    request.missing = "stop";
+    // Not by the dice: the histories that are always told stay what they were.
+    static constexpr const char* kMissing[] = {"stop", "keep", "stop", "unmonitor"};
+    request.missing = kMissing[last_tag_ % 4];
     ears_.edit_files();
   }
   const std::uint64_t tag = ++last_tag_;
@@ -73,9 +75,10 @@ void Operator::handed_over(const Request& request) {
   const auto action = action_of_.find(request.tag);
   if (action == action_of_.end()) return;
   const Watch* watch = ears_.look(actions_[action->second].watch);
-  if (watch == nullptr) return;
   Action& known = actions_[action->second];
-  if (known.tries++ == 0) known.before = watch->run();
+  const bool first = known.tries++ == 0;
+  if (watch == nullptr) return;
+  if (first) known.before = watch->run();
   const bool remembered = !oracles_.unsaved("action/" + request.action_id);
   if (known.code && remembered) return;  // it will be told what was decided long ago
   const bool speaks = request.verb == Verb::start || request.verb == Verb::stop ||

@@ -10,6 +10,7 @@ namespace supv::sim {
 namespace {
 
 constexpr std::uint32_t kRespawn = static_cast<std::uint32_t>(After::respawn);
+constexpr std::uint32_t kRemove = static_cast<std::uint32_t>(After::remove);
 
 wire::Run tree_of(const Process& process) {
   return process.plan.host != 0 ? process.plan.host : process.plan.run;
@@ -126,6 +127,7 @@ void Oracles::signalled(const Process& process, int signal) {
 
 void Oracles::supvd_lost(bool brain_only) {
   remembered_.clear();
+  left_alone_.clear();
   for (auto& [watch, book] : books_) {
     book.blind = true;
     book.ended.reset();
@@ -241,10 +243,22 @@ void Oracles::replaced(RunId run, const std::string& watch) {
 
 void Oracles::stopped(RunId run, std::uint32_t after) {
   const bool first = stops_.insert(run).second;
+  if (first && after == kRemove) judge_stray(run);
   const auto watch = watch_of_.find(run);
   if (!first || after != kRespawn || watch == watch_of_.end()) return;
   books_[watch->second].unexplained.emplace_back(
       [this, run, name = watch->second] { replaced(run, name); });
+}
+
+/// Ended because no configuration names it, or because there is a newer one.
+void Oracles::judge_stray(RunId run) const {
+  const Process* main = main_of(static_cast<wire::Run>(run));
+  if (main == nullptr || main->plan.purpose != Purpose::main) return;
+  const std::string& watch = main->plan.watch;
+  const bool newer = std::any_of(watch_of_.upper_bound(run), watch_of_.end(),
+                                 [&](const auto& later) { return later.second == watch; });
+  if (spec_of(watch) != nullptr && !newer)
+    violated("5: nothing is taken for nobody's that is in force", show(*main));
 }
 
 void Oracles::spawned(const fx::Spawn& spawn) {

@@ -41,6 +41,9 @@ class Oracles {
   void turned(const Supervisor& supervisor);
   void said_ready(RunId run) { ready_.insert(run); }
   void configured(const Config& config);
+  /// A load comes into force; `missing` is what it said of watches that `named` does not name.
+  void loaded(const Config& named, const std::string& missing,
+              const std::vector<std::string>& retained);
   /// What a full disk did not take.
   void store_failed(const std::string& key);
   bool unsaved(const std::string& key) const { return unsaved_.contains(key); }
@@ -82,6 +85,7 @@ class Oracles {
   [[noreturn]] void violated(const std::string& promise, const std::string& what) const;
   void spawned(const fx::Spawn& spawn);
   void stopped(RunId run, std::uint32_t after);
+  void judge_stray(RunId run) const;
   void replaced(RunId run, const std::string& watch);
   static void begin_book(Book& book);
   void note_end(RunId run);
@@ -107,6 +111,7 @@ class Oracles {
   FakeConsul& consul_;
   Config config_;
   std::map<std::string, Book> books_;
+  std::vector<std::string> left_alone_;  ///< By the load of this turn.
   std::map<RunId, std::string> watch_of_;
   std::set<RunId> over_;     ///< Ends that were told.
   std::set<RunId> stops_;    ///< Runs that some brain has decided to end, or to signal.

@@ -8,6 +8,23 @@
 
 namespace supv::sim {
 
+void Oracles::loaded(const Config& named, const std::string& missing,
+                     const std::vector<std::string>& retained) {
+  std::vector<std::string> left;
+  for (const WatchSpec& spec : config_.watches)
+    if (std::none_of(named.watches.begin(), named.watches.end(),
+                     [&](const WatchSpec& other) { return other.name == spec.name; }))
+      left.push_back(spec.name);
+  if (missing == "stop") left.clear();
+  std::sort(left.begin(), left.end());
+  if (left != retained)
+    violated("5: what a load leaves in force is known to the next brain",
+             fmt::format("{}: {} left, {} retained", missing, left.size(), retained.size()));
+  if (missing != "unmonitor") return;
+  for (const std::string& watch : left) books_[watch].unsure = true;  // until the turn is over
+  left_alone_ = std::move(left);
+}
+
 void Oracles::word(const std::string& watch, Word word, std::optional<RunId> from) {
   Book& book = books_[watch];
   book.word = word;
@@ -31,6 +48,14 @@ void Oracles::action_started(const std::string& watch, const std::string& verb) 
 void Oracles::turned(const Supervisor& supervisor) {
   ++turns_;
   for (auto& [watch, book] : books_) explain(book);
+  for (const std::string& name : std::exchange(left_alone_, {}))
+    for (const std::uint32_t number : supervisor.roster().all()) {
+      const Watch& watch = *supervisor.roster().at(number);
+      if (watch.spec().name != name) continue;
+      const bool flying = watch.state() == State::starting || watch.state() == State::stopping ||
+                          watch.state() == State::stuck;
+      word(name, Word::alone, flying ? std::optional(watch.run()) : std::nullopt);
+    }
   for (const std::uint32_t number : supervisor.roster().all())
     judge_watch(*supervisor.roster().at(number));
 }

@@ -221,12 +221,20 @@ void SimWorld::act(const fx::Load& load) {
   if (sim_.dice.chance(sim_.menu.bad_load))
     return say(ev::Rejected{load.ticket, "x.watch.yaml:1:1: error: no"});
   loaded_[load.ticket] = files_;
+  missing_[load.ticket] = missing_asked_;
   say(ev::Loaded{load.ticket, files_});
 }
 
 void SimWorld::act(const fx::Applied& applied) {
   if (applied.ticket == 0) return;
-  kept_ = loaded_[applied.ticket];
+  Config& next = loaded_[applied.ticket];
+  oracles_.loaded(next, missing_[applied.ticket], applied.retained);
+  for (const WatchSpec& watch : kept_->watches)
+    if (std::find(applied.retained.begin(), applied.retained.end(), watch.name) !=
+        applied.retained.end())
+      next.watches.push_back(watch);
+  kept_ = next;
+  retained_ = applied.retained;
   describe_files();
   oracles_.configured(*kept_);
 }

@@ -94,6 +94,7 @@ void SimWorld::keeper_died() {
   keeper_.reset();
   kernel_.reset();
   kept_.reset();
+  retained_.clear();
   sockets_.clear();
   mail_.clear();
   computer_.keeper_died(number);
@@ -288,6 +289,7 @@ Operator::Ears SimWorld::operator_ears() {
   };
   ears.edit_files = [this] {
     if (sim_.dice.chance(0.8)) edit_config(sim_, files_);
+    if (kept_) stay_in_character(files_, *kept_);
   };
   ears.look = [this](const std::string& name) -> const Watch* {
     if (core_ == nullptr) return nullptr;

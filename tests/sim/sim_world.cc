@@ -162,7 +162,10 @@ std::vector<Event> SimWorld::wait(std::optional<Time> wake) {
   if (!std::holds_alternative<ev::Tick>(event)) sim_.trace(describe_event(event));
   oracles_.told(event);
   remember_stale(event);
-  if (const auto* asked = std::get_if<ev::Asked>(&event)) operator_.handed_over(asked->request);
+  if (const auto* asked = std::get_if<ev::Asked>(&event)) {
+    missing_asked_ = asked->request.missing;
+    operator_.handed_over(asked->request);
+  }
   return {event};
 }
 
@@ -183,6 +186,7 @@ std::vector<Event> SimWorld::boot() {
   ev::Boot boot;
   boot.fresh = !kept_;
   boot.config = kept_ ? *kept_ : files_;
+  boot.retained = retained_;
   loaded_[0] = boot.config;
   oracles_.configured(boot.config);
   boot.runs = std::exchange(dump_, {});
@@ -212,6 +216,7 @@ void SimWorld::brain_gone() {
   old_news_.clear();
   armed_.clear();
   loaded_.clear();
+  missing_.clear();
   dumped_ = booted_ = begun_ = false;
   frozen_until_ = Time{};
   courier_.orphan();

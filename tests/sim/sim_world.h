@@ -115,10 +115,13 @@ class SimWorld final : public World {
   std::uint64_t arms_ = 0;
   Time idle_at_{};
   int idle_turns_ = 0;
+  std::string missing_asked_;                     ///< By the load it was asked for last.
+  std::map<std::uint64_t, std::string> missing_;  ///< What each load does with missing watches.
 
   // What outlives brains: files.
-  Config files_;                ///< As an operator wrote them.
-  std::optional<Config> kept_;  ///< In force, for the brains of this keeper.
+  Config files_;                       ///< As an operator wrote them.
+  std::optional<Config> kept_;         ///< In force, for the brains of this keeper.
+  std::vector<std::string> retained_;  ///< Watches of it that no file names any more.
   std::map<std::uint64_t, Config> loaded_;
   std::map<std::string, std::string> durable_, synced_, volatile_;
   std::set<RunId> sockets_;                  ///< Runs whose notify socket somebody holds.

@@ -176,6 +176,16 @@ void edit_config(Sim& sim, Config& config) {
   }
 }
 
+void stay_in_character(Config& config, const Config& in_force) {
+  for (WatchSpec& watch : config.watches)
+    for (const WatchSpec& old : in_force.watches)
+      if (old.name == watch.name) {
+        watch.autostart = old.autostart;
+        watch.keepalive = old.keepalive;
+        watch.rare = old.rare;
+      }
+}
+
 void draw_consul_life(Sim& sim, FakeConsul& consul) {
   for (const std::string& key : story_keys())
     if (sim.dice.chance(0.8)) consul.put(key, "v0");
