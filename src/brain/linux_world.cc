@@ -118,6 +118,7 @@ std::vector<Event> LinuxWorld::wait(std::optional<Time> wake) {
       ::malloc_trim(0);
     }
     give_back_memory();
+    if (inbox_.empty()) notify_.acted();
     turn(give_back_at_ && (!wake || *give_back_at_ < *wake) ? give_back_at_ : wake);
     if (wake && *wake <= now_.time) say(ev::Tick{});
     if (inbox_.empty()) continue;
@@ -167,6 +168,12 @@ void LinuxWorld::hear_signal(int signal) {
   // The others are the keeper's own affair.
 }
 
+/// Nobody decides any more.
+void LinuxWorld::ignore_news() {
+  inbox_.clear();
+  notify_.acted();
+}
+
 void LinuxWorld::close_down() {
   using std::chrono::seconds;
   const fx::Finish finish = finish_.value_or(fx::Finish{});
@@ -178,7 +185,7 @@ void LinuxWorld::close_down() {
     return !roles_.finished() || (control_ && !control_->flushed()) || keeper_.wants_write();
   };
   while (busy() && now_.time < limit) {
-    inbox_.clear();
+    ignore_news();
     turn(limit);
   }
   give_up(finish.code);
@@ -192,7 +199,7 @@ void LinuxWorld::give_up(int code) {
   // Nothing is left to do; the keeper ends us with itself, or closes the line.
   const Time limit = now_.time + std::chrono::seconds(5);
   while (now_.time < limit) {
-    inbox_.clear();
+    ignore_news();
     turn(limit);
   }
 }

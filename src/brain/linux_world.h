@@ -84,6 +84,7 @@ class LinuxWorld final : public World, private ControlWorld {
   void read_keeper(std::uint32_t events);
   void hear(FromKeeper& news);
   void hear_signal(int signal);
+  void ignore_news();
 
   // linux_world_perform.cc: one for each effect
   void act(const fx::Spawn& spawn);

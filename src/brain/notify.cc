@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
@@ -99,6 +100,12 @@ Fd bind_to(const std::string& address, bool by_path) {
   return fd;
 }
 
+/// Drops the first message.
+void take_away(int fd) {
+  char byte = 0;
+  [[maybe_unused]] const ssize_t size = ::recv(fd, &byte, 1, MSG_DONTWAIT);
+}
+
 }  // namespace
 
 Notify::Notify(Reactor& reactor, std::string directory, Ears ears)
@@ -120,7 +127,7 @@ Notify::Opened Notify::open(RunId run, Reach reach) {
   }
   Fd fd = bind_to(address, by_path);
   Fd stored(check_sys(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0), "dup"));
-  sockets_[run] = Socket{std::move(fd), by_path, std::nullopt};
+  sockets_[run] = Socket{std::move(fd), by_path, false, std::nullopt};
   return {address, std::move(stored)};
 }
 
@@ -129,13 +136,13 @@ void Notify::renew(RunId run, bool launched) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
   ::unlink(path.c_str());
-  sockets_[run] = Socket{bind_to(path, true), true, std::nullopt};
+  sockets_[run] = Socket{bind_to(path, true), true, false, std::nullopt};
   if (launched) listen(run);
 }
 
 void Notify::adopt(RunId run, Fd socket, bool launched) {
   const bool by_path = !is_abstract(socket.get());
-  sockets_[run] = Socket{std::move(socket), by_path, std::nullopt};
+  sockets_[run] = Socket{std::move(socket), by_path, false, std::nullopt};
   if (launched) listen(run);
 }
 
@@ -156,12 +163,30 @@ void Notify::close(RunId run) {
 void Notify::receive(RunId run) {
   for (int i = 0; i < kMessagesAtOnce; ++i) {
     // Looked up each time: what is heard may close the socket.
-    const auto found = sockets_.find(run);
-    if (found == sockets_.end() || !receive_one(run, found->second)) return;
+    auto found = sockets_.find(run);
+    if (found == sockets_.end() || found->second.heard) return;
+    const Heard heard = receive_one(run, found->second);
+    if (heard == Heard::nothing) return;
+    found = sockets_.find(run);
+    if (found == sockets_.end()) return;
+    if (heard == Heard::news) {
+      found->second.heard = true;
+      return heard_.push_back(run);
+    }
+    take_away(found->second.fd.get());
   }
 }
 
-bool Notify::receive_one(RunId run, const Socket& socket) {
+void Notify::acted() {
+  for (const RunId run : std::exchange(heard_, {})) {
+    const auto found = sockets_.find(run);
+    if (found == sockets_.end() || !std::exchange(found->second.heard, false)) continue;
+    take_away(found->second.fd.get());
+  }
+}
+
+/// The message stays in the socket.
+Notify::Heard Notify::receive_one(RunId run, const Socket& socket) {
   std::array<char, kMaxMessage + 1> bytes;
   alignas(cmsghdr)
       std::array<char, CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(kMaxPassed * sizeof(int))>
@@ -172,42 +197,50 @@ bool Notify::receive_one(RunId run, const Socket& socket) {
   header.msg_iovlen = 1;
   header.msg_control = control.data();
   header.msg_controllen = control.size();
-  const ssize_t size = ::recvmsg(socket.fd.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (size < 0) return errno == EINTR;
+  ssize_t size;
+  do size = ::recvmsg(socket.fd.get(), &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (size < 0 && errno == EINTR);
+  if (size < 0) return Heard::nothing;
   Sender sender;
   read_control(header, sender);
-  if (size == 0 || static_cast<std::size_t>(size) > kMaxMessage) return true;
-  if (sender.pid <= 0) return true;
+  if (size == 0 || static_cast<std::size_t>(size) > kMaxMessage) return Heard::no_news;
+  if (sender.pid <= 0) return Heard::no_news;
   if (!ears_.of_tree(run, sender.pid)) {
     // A short-lived sender (systemd-notify) may be gone before we look. Then the path vouches for
     // it: it is the run's own, in a directory nobody else can enter. An abstract name does not,
     // anybody may have guessed or read it.
-    if (!socket.by_path || is_alive(sender.pid)) return true;
+    if (!socket.by_path || is_alive(sender.pid)) return Heard::no_news;
   }
-  hear(run, {bytes.data(), static_cast<std::size_t>(size)});
-  return true;
+  return hear(run, {bytes.data(), static_cast<std::size_t>(size)});
 }
 
-void Notify::hear(RunId run, std::string_view message) {
+Notify::Heard Notify::hear(RunId run, std::string_view message) {
+  bool news = false;
   while (!message.empty()) {
-    const std::size_t end = message.find('\n');
-    hear_line(run, message.substr(0, end));
-    if (end == std::string_view::npos) return;
-    message.remove_prefix(end + 1);
+    const std::size_t end = std::min(message.find('\n'), message.size());
+    news = hear_line(run, message.substr(0, end)) || news;
+    message.remove_prefix(std::min(end + 1, message.size()));
   }
+  return news ? Heard::news : Heard::no_news;
 }
 
-void Notify::hear_line(RunId run, std::string_view line) {
+bool Notify::hear_line(RunId run, std::string_view line) {
   constexpr std::string_view kMainPid = "MAINPID=";
-  if (line == "READY=1") return ears_.say(ev::Ready{run});
-  if (line == "WATCHDOG=1") return ears_.say(ev::Alive{run});
-  // It asks to be treated like one that has missed its keep-alive.
-  if (line == "WATCHDOG=trigger") return ears_.say(ev::Alive{run, true});
-  if (line.substr(0, kMainPid.size()) == kMainPid) {
+  if (line == "READY=1") {
+    ears_.say(ev::Ready{run});
+    return true;
+  }
+  // `trigger` asks to be treated like one that has missed its keep-alive.
+  if (line == "WATCHDOG=1" || line == "WATCHDOG=trigger") {
+    ears_.say(ev::Alive{run, line == "WATCHDOG=trigger"});
+    return true;
+  }
+  if (line.starts_with(kMainPid)) {
     const auto pid = parse_unsigned(line.substr(kMainPid.size()));
     if (pid && *pid >= 2 && *pid <= 0x7fffffff) ears_.main_pid(run, static_cast<pid_t>(*pid));
   }
   // STATUS=, ERRNO=, RELOADING=1, STOPPING=1, FDSTORE=1 ... change nothing we decide.
+  return false;
 }
 
 }  // namespace supv

@@ -2,11 +2,13 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/fd.h"
 #include "brain/reactor.h"
@@ -50,23 +52,29 @@ class Notify {
   void adopt(RunId run, Fd socket, bool launched);
   /// The run is over.
   void close(RunId run);
+  /// All that was said so far has been acted on. A message stays in its socket until then: should
+  /// this brain die in between, the next one hears it.
+  void acted();
 
  private:
   struct Socket {
     Fd fd;
     bool by_path = false;
+    bool heard = false;                // Its first message, which is still there.
     std::optional<Watching> watching;  // Last: ends before the descriptor is closed.
   };
   void receive(RunId run);
-  bool receive_one(RunId run, const Socket& socket);
-  void hear(RunId run, std::string_view message);
-  void hear_line(RunId run, std::string_view line);
+  enum class Heard : std::uint8_t { nothing, no_news, news };
+  Heard receive_one(RunId run, const Socket& socket);
+  Heard hear(RunId run, std::string_view message);
+  bool hear_line(RunId run, std::string_view line);
   std::string path_of(RunId run) const;
 
   Reactor& reactor_;
   std::string directory_;
   Ears ears_;
   std::map<RunId, Socket> sockets_;
+  std::vector<RunId> heard_;  ///< Whose first message has been heard.
 };
 
 }  // namespace supv

@@ -42,8 +42,7 @@ struct Room {
 
   /// Takes in everything that has been said.
   void listen() {
-    while (reactor.wait(0ns)) {
-    }
+    while (reactor.wait(0ns)) notify.acted();
   }
   std::size_t readies() const {
     std::size_t count = 0;
@@ -256,4 +255,24 @@ TEST_CASE("descriptors sent along are closed, which answers a barrier") {
   room.listen();
   char byte = 0;
   CHECK(::read(read_end.get(), &byte, 1) == 0);  // Would block for ever, were ours still open.
+}
+
+TEST_CASE("what a brain has heard and not acted on is heard by the next one") {
+  Room room;
+  Notify::Opened opened = room.notify.open(kRun, Notify::Reach::path);
+  room.notify.listen(kRun);
+  say(opened.address, "READY=1");
+  say(opened.address, "STATUS=fine\nWATCHDOG=1");
+  while (room.readies() == 0) REQUIRE(room.reactor.wait(1s));
+  CHECK(room.heard.size() == 1);  // one at a time: the second waits until the first is acted on
+
+  // This brain dies here; its successor gets the socket that the keeper kept.
+  Room next;
+  next.notify.adopt(kRun, std::move(opened.stored), true);
+  next.listen();
+  REQUIRE(next.heard.size() == 2);
+  CHECK(std::holds_alternative<ev::Ready>(next.heard[0]));
+  CHECK(std::holds_alternative<ev::Alive>(next.heard[1]));
+  next.listen();
+  CHECK(next.heard.size() == 2);
 }
