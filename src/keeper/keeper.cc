@@ -120,7 +120,7 @@ void Keeper::on_follow(const wire::Follow& follow) {
   slot->status_how = 0;
   slot->status_value = 0;
   slot->dumped_core = 0;
-  slot->deadline_ns = 0;
+  no_wake(*slot);
   note(*slot);
   tell(*slot, news::kFollowed);
 }
@@ -221,7 +221,7 @@ void Keeper::start_failed(Slot& slot, wire::Step step, int error) {
   slot.stage = Stage::none;
   slot.step = step;
   slot.error = error;
-  slot.deadline_ns = 0;
+  no_wake(slot);
   if (index_of(slot) == 0) return brain_not_started();
   if (!slot.is(wire::kGuest)) kernel_.remove_tree(slot.life);
   note(slot);
@@ -248,7 +248,7 @@ void Keeper::settle_exec(Slot& slot) {
     case ExecOutcome::What::done:
       if (slot.phase != wire::Phase::launching || slot.step != wire::Step::none) return;
       slot.phase = wire::Phase::running;
-      slot.deadline_ns = 0;
+      no_wake(slot);
       note(slot);
       return tell(slot, news::kLaunched);
   }

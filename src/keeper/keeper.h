@@ -135,6 +135,7 @@ class Keeper {
   int note(Slot& slot, Record& record);
   void read_back(const Slot& slot, Record& record);
   void wake_at(Slot& slot, std::int64_t when_ns);
+  void no_wake(Slot& slot);
   std::int64_t now_ns() { return kernel_.now().monotonic_ns; }
 
   Kernel& kernel_;
@@ -143,6 +144,7 @@ class Keeper {
   std::uint32_t high_ = 1;
   Machine machine_;
   std::int64_t wake_ns_ = kNever;  ///< No slot's deadline is earlier.
+  std::uint32_t deadlines_ = 0;    ///< How many slots have one.
 
   bool greeted_ = false;  ///< The brain has said hello.
   bool dumping_ = false;  ///< It has not been told everything yet.

@@ -28,6 +28,7 @@ void Keeper::start_brain() {
   brain_kill_ns_ = kNever;
   brain_since_ns_ = now_ns();
   Slot& slot = slot_at(0);
+  no_wake(slot);
   slot = Slot{};
   slot.life.flags = wire::kRole | wire::kGuest;
   slot.phase = wire::Phase::intent;

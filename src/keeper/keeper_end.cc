@@ -91,7 +91,7 @@ void Keeper::on_child(std::uint32_t index) {
 
 void Keeper::main_ended(Slot& slot, const wire::Status& status) {
   slot.set_status(status);
-  slot.deadline_ns = 0;
+  no_wake(slot);
   if (index_of(slot) == 0)
     return slot.step != wire::Step::none ? brain_not_started() : brain_ended();
   const Left left = left_of(slot);
@@ -227,7 +227,7 @@ void Keeper::look_again(Slot& slot) {
 void Keeper::nothing_left(Slot& slot, std::uint16_t untold) {
   slot.phase = wire::Phase::gone;
   slot.stage = Stage::none;
-  slot.deadline_ns = 0;
+  no_wake(slot);
   slot.left = 0;
   note(slot);
   tell(slot, static_cast<std::uint16_t>(untold | news::kGone));
@@ -237,7 +237,7 @@ void Keeper::nothing_left(Slot& slot, std::uint16_t untold) {
 }
 
 void Keeper::slot_deadline(Slot& slot) {
-  slot.deadline_ns = 0;
+  no_wake(slot);
   switch (slot.phase) {
     case wire::Phase::launching:
       if (slot.step == wire::Step::none) {

@@ -41,6 +41,7 @@ void Keeper::clear(Slot& slot) {
   if (slot.phase == wire::Phase::gone && !slot.is(wire::kGuest)) kernel_.remove_tree(slot.life);
   kernel_.release(index_of(slot));
   static_cast<void>(kernel_.save(index_of(slot), Record{}));
+  no_wake(slot);
   slot = Slot{};
 }
 
@@ -81,8 +82,16 @@ int Keeper::note(Slot& slot, Record& record) {
 }
 
 void Keeper::wake_at(Slot& slot, std::int64_t when_ns) {
+  if (slot.deadline_ns == 0) ++deadlines_;
   slot.deadline_ns = when_ns;
   if (when_ns < wake_ns_) wake_ns_ = when_ns;
+}
+
+/// With the last deadline the wake goes too: a keeper of quiet runs sleeps for good.
+void Keeper::no_wake(Slot& slot) {
+  if (slot.deadline_ns == 0) return;
+  slot.deadline_ns = 0;
+  if (--deadlines_ == 0) wake_ns_ = kNever;
 }
 
 }  // namespace supv

@@ -191,6 +191,19 @@ TEST_CASE("a launch that hangs is given up after ten seconds") {
   CHECK(bench.last(Kind::start_failed).error == ETIMEDOUT);
 }
 
+TEST_CASE("while nothing is under way no wake is planned") {
+  Bench bench;
+  const wire::Run run = bench.run(1);
+  bench.run(2);
+  CHECK(bench.keeper->next_deadline() == Keeper::kNever);
+  bench.main(1).ignores_term = true;
+  bench.stop(run);
+  CHECK(bench.keeper->next_deadline() != Keeper::kNever);
+  bench.pass(10'000);
+  CHECK(bench.last(Kind::gone).run == run);
+  CHECK(bench.keeper->next_deadline() == Keeper::kNever);
+}
+
 TEST_CASE("a slot is one run's until it is forgotten") {
   Bench bench;
   const wire::Run run = bench.run(1);
