@@ -127,6 +127,7 @@ void Supervisor::on(Step& step, const ev::Launched& event) {
 }
 
 void Supervisor::on(Step& step, const ev::StartFailed& event) {
+  if (bury_stray(step, event.run)) return;
   if (Watch* watch = owner(event.run)) watch->on_start_failed(step, event);
 }
 
@@ -135,13 +136,17 @@ void Supervisor::on(Step& step, const ev::Exited& event) {
 }
 
 void Supervisor::on(Step& step, const ev::Gone& event) {
-  if (strays_.erase(event.run) > 0) {
-    step.emit(fx::Forget{event.run});
-    const auto numbers = roster_.all();
-    touched_.insert(numbers.begin(), numbers.end());  // supvd may be waiting for the last one
-    return;
-  }
+  if (bury_stray(step, event.run)) return;
   if (Watch* watch = owner(event.run)) watch->on_gone(step, event);
+}
+
+/// False: it is none.
+bool Supervisor::bury_stray(Step& step, RunId run) {
+  if (strays_.erase(run) == 0) return false;
+  step.emit(fx::Forget{run});
+  const auto numbers = roster_.all();
+  touched_.insert(numbers.begin(), numbers.end());  // supvd may be waiting for the last one
+  return true;
 }
 
 void Supervisor::on(Step& step, const ev::Stuck& event) {

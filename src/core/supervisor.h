@@ -72,6 +72,7 @@ class Supervisor {
   void touch(std::uint32_t number) { touched_.insert(number); }
   void note_down(Step& step, Watch& watch);
   void settle(Step& step);
+  bool bury_stray(Step& step, RunId run);
   void deliver(Step& step, const std::vector<KvNews>& news);
   std::uint64_t salt_of(const std::string& watch) const;
 

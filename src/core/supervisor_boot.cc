@@ -57,6 +57,8 @@ void Supervisor::on(Step& step, ev::Boot& boot) {
   }
   watches = {};
   restore(step, boot);
+  if (boot.fresh)
+    for (const std::uint32_t number : roster_.all()) roster_.at(number)->begin_anew();
   retained_ = {boot.retained.begin(), boot.retained.end()};
   step.emit(fx::Applied{config_, 0, std::move(boot.retained)});
   adopt(step, boot.runs);

@@ -82,6 +82,9 @@ class Watch {
   // --- a new brain ------------------------------------------------------------------------------
   /// Takes what remember() wrote. Before adopt() and boot().
   void restore(std::string_view text, Moment now);
+  /// supvd itself was started: what counts again is `autostart`, unless an operator stopped it.
+  /// After restore(), before adopt().
+  void begin_anew();
   /// Takes a run that lives, or ended while no brain was there.
   void adopt(Step& step, const LiveRun& live, const Memo& memo);
   /// Takes note of how the run ended that the adopted one replaced.

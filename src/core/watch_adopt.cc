@@ -5,6 +5,12 @@
 
 namespace supv {
 
+void Watch::begin_anew() {
+  if (kept_down()) return;
+  wanted_ = spec_->autostart;
+  ordered_ = by_condition_ = false;
+}
+
 void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
   run_ = live.run;
   step.ids.take(run_, number_);
@@ -140,10 +146,9 @@ void Watch::boot(Step& step, bool fresh) {
     launched_once_ = true;
     return;
   }
-  if (fresh && !(ordered_ && !wanted_)) {
+  if (fresh && !kept_down()) {
+    begin_anew();  // also when a load brings it
     due_.reset();
-    wanted_ = spec_->autostart;
-    ordered_ = by_condition_ = false;
     failures_ = 0;
     launched_once_ = !wanted_;
     replaces_ = restored_ && wanted_ && before != State::stopped;
