@@ -27,7 +27,7 @@ std::string stem(std::string_view file) {
 /// Where a log is, seen from outside: `dir` is inside the chroot.
 std::string outside(const ProcessSpec& process, const std::string& log) {
   if (log.empty() || log.front() == '/') return log;
-  return fmt::format("{}{}/{}", process.chroot, process.dir, log);
+  return fmt::format("{}{}/{}", process.chroot.text(), process.dir, log);
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ std::string LogPipes::default_log(std::string_view file) const {
 }
 
 std::string LogPipes::log_of(const std::string& file, const Target& target) const {
-  return target.log.empty() ? default_log(file) : target.log;
+  return target.log.empty() ? default_log(file) : target.log.text();
 }
 
 LogPipes::Pipes LogPipes::open(const std::string& watch, const ProcessSpec& process,

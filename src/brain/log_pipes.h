@@ -51,7 +51,7 @@ class LogPipes {
  private:
   struct Target {
     std::uint64_t id = 0;
-    std::string log;  ///< Empty: the default place (most logs; a thousand paths are not kept).
+    RareText log;  ///< Empty: the default place (most logs; a thousand paths are not kept).
     std::uint32_t uid = 0;
     std::uint32_t gid = 0;
     bool told = false;  ///< The scribe knows.

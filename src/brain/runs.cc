@@ -83,6 +83,8 @@ LiveRun::Phase phase_of(wire::Phase phase) {
   return LiveRun::Phase::gone;
 }
 
+std::size_t hash_of(const std::string& watch) { return std::hash<std::string>()(watch); }
+
 Moment moment(std::int64_t monotonic_ns, std::int64_t wall_ms) {
   return {Time(std::chrono::nanoseconds(monotonic_ns)), wall_ms};
 }
@@ -120,7 +122,7 @@ void Runs::spawn(const fx::Spawn& spawn) {
     throw;
   }
   for (Fd& fd : stored) fds.push_back(std::move(fd));
-  facts_[spawn.run] = Fact{0, true, spawn.watch, 0};
+  facts_[spawn.run] = Fact{0, true, hash_of(spawn.watch), 0};
   ++launching_;
   keeper_.send(message, std::move(fds));
 }
@@ -212,7 +214,7 @@ LiveRun Runs::adopt(const wire::Slot& slot, std::vector<Fd>& stored) {
   const bool over = live.phase == LiveRun::Phase::gone || live.phase == LiveRun::Phase::failed;
   const auto memo = decode_memo(live.memo);
   facts_[live.run] = Fact{over || live.status ? 0 : slot.pid, launching,
-                          memo ? memo->watch : std::string(), slot.started_wall_ms};
+                          hash_of(memo ? memo->watch : std::string()), slot.started_wall_ms};
   const bool launched = live.phase != LiveRun::Phase::launching;
   if (!stored.empty())
     notify_.adopt(live.run, std::move(stored.front()), launched);
@@ -281,8 +283,9 @@ int Runs::pid_of(RunId run) const {
 }
 
 bool Runs::any_of(const std::string& watch) const {
-  return std::any_of(facts_.begin(), facts_.end(),
-                     [&watch](const auto& fact) { return fact.second.watch == watch; });
+  return std::any_of(facts_.begin(), facts_.end(), [name = hash_of(watch)](const auto& fact) {
+    return fact.second.watch == name;
+  });
 }
 
 std::int64_t Runs::started_wall_ms(RunId run) const {

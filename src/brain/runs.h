@@ -65,7 +65,7 @@ class Runs {
   int pid_of(RunId run) const;
   /// When its exec was confirmed, Unix milliseconds; 0: not yet.
   std::int64_t started_wall_ms(RunId run) const;
-  /// Whether anything of this watch is known to the keeper.
+  /// Whether anything of this watch is known to the keeper. By chance in 2^64, of another one.
   bool any_of(const std::string& watch) const;
   /// Runs that were spawned and have neither been launched nor failed.
   std::size_t launching() const { return launching_; }
@@ -74,7 +74,7 @@ class Runs {
   struct Fact {
     int pid = 0;
     bool launching = false;
-    std::string watch;
+    std::size_t watch = 0;  ///< Hash of its name; see any_of().
     std::int64_t started_wall_ms = 0;
   };
   void give_notify_socket(const fx::Spawn& spawn, StartPlan& start, std::vector<Fd>& stored);

@@ -24,8 +24,10 @@ std::string joined(const std::string& dir, const std::string& path) {
 
 }  // namespace
 
-void WatchReader::text(const Fields& fields, std::string_view key, std::string& out) {
-  if (const Node* node = fields.find(key)) reader_.text(*node, out);
+void WatchReader::text(const Fields& fields, std::string_view key, RareText& out) {
+  std::string text = out;
+  if (const Node* node = fields.find(key)) reader_.text(*node, text);
+  out = std::move(text);
 }
 
 void WatchReader::duration(const Fields& fields, std::string_view key, Duration& out,

@@ -37,7 +37,7 @@ class WatchReader {
   void hint(const WatchEntry& watch, const Fields& fields, const WatchSpec& spec);
 
   /// Reads `key` if it is written.
-  void text(const Fields& fields, std::string_view key, std::string& out);
+  void text(const Fields& fields, std::string_view key, RareText& out);
   void duration(const Fields& fields, std::string_view key, Duration& out,
                 Duration least = Duration{0});
   void boolean(const Fields& fields, std::string_view key, bool& out);

@@ -125,7 +125,7 @@ std::optional<Memo> decode_memo(std::string_view bytes) {
 
 Digest fingerprint(const ProcessSpec& process) {
   std::string all;
-  const auto add = [&](std::string_view text) { all += fmt::format("{}:{}", text.size(), text); };
+  const auto add = [&](const std::string& text) { all += fmt::format("{}:{}", text.size(), text); };
   for (const std::string& word : process.start.argv) add(word);
   all += process.start.own_shell ? "S" : "-";
   add(process.dir);

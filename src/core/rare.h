@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace supv {
@@ -27,6 +28,33 @@ class Rare {
 
  private:
   std::unique_ptr<Value> value_;
+};
+
+/// A text that is nearly always empty, and then costs a pointer instead of a string.
+class RareText {
+ public:
+  RareText() = default;
+  /// Implicit: it stands where a string stood.
+  RareText(std::string text)
+      : text_(text.empty() ? nullptr : std::make_unique<const std::string>(std::move(text))) {}
+  RareText(const char* text) : RareText(std::string(text)) {}
+  RareText(const RareText& other) : RareText(other.text()) {}
+  RareText(RareText&&) noexcept = default;
+  RareText& operator=(const RareText& other) { return *this = RareText(other.text()); }
+  RareText& operator=(RareText&&) noexcept = default;
+  ~RareText() = default;
+
+  const std::string& text() const {
+    static const std::string kEmpty;
+    return text_ ? *text_ : kEmpty;
+  }
+  operator const std::string&() const { return text(); }
+  bool empty() const { return text_ == nullptr; }
+  bool starts_with(char c) const { return text_ && text_->starts_with(c); }
+  friend bool operator==(const RareText& a, const RareText& b) { return a.text() == b.text(); }
+
+ private:
+  std::unique_ptr<const std::string> text_;
 };
 
 }  // namespace supv

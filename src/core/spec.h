@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "core/rare.h"
 
 /// What a configuration says, as plain comparable values. Written by config/, read by core/.
 /// Nothing here has been resolved against the machine: user names are names, paths are as written
@@ -43,13 +44,13 @@ struct ProcessSpec {
   std::vector<std::pair<std::string, std::string>> env;  ///< In file order, interpolated.
   std::vector<std::string> env_files;                    ///< Re-read at each start.
   bool clean_env = false;
-  std::string uid;  ///< User name or number; empty: supvd's own.
-  std::string gid;  ///< Group name or number; empty: the user's primary group.
+  RareText uid;  ///< User name or number; empty: supvd's own.
+  RareText gid;  ///< Group name or number; empty: the user's primary group.
   std::optional<std::uint32_t> umask;
-  std::string chroot;
-  std::string log;         ///< Empty: LOG_DIR/NAME.log.
-  std::string err_log;     ///< Empty: same as `log`.
-  std::string pid_file;    ///< Empty: the start command stays in the foreground.
+  RareText chroot;
+  RareText log;            ///< Empty: LOG_DIR/NAME.log.
+  RareText err_log;        ///< Empty: same as `log`.
+  RareText pid_file;       ///< Empty: the start command stays in the foreground.
   bool whole_tree = true;  ///< false for `kill: process`.
   bool operator==(const ProcessSpec&) const = default;
 };

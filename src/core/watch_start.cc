@@ -166,7 +166,7 @@ void Watch::on_not_followed(Step& step, const ev::NotFollowed& news) {
   if (renewing_) return renewed(step);
   if (following_ && news.pid != 0)
     failure_ = fmt::format("pid file {} names {}, which is not of this run; left alone",
-                           spec_->process.pid_file, news.pid);
+                           spec_->process.pid_file.text(), news.pid);
 }
 
 }  // namespace supv

@@ -52,7 +52,7 @@ void Watch::on_due(Step& step) {
       if (following_)
         why += failure_.starts_with("pid file")
                    ? "; " + failure_
-                   : fmt::format("; pid file {} names no process", spec_->process.pid_file);
+                   : fmt::format("; pid file {} names no process", spec_->process.pid_file.text());
       return end_by_fault(step, "exit", why);
     }
     case State::up:  // the daemon ended and its pid file names no successor

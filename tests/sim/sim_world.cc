@@ -60,7 +60,7 @@ void SimWorld::describe_files() {
   for (const WatchSpec& watch : files_.watches) {
     std::string text =
         fmt::format("watch {}: ready {}, pid file '{}', tree {}, autostart {}, keep {}", watch.name,
-                    static_cast<int>(watch.ready.kind), watch.process.pid_file,
+                    static_cast<int>(watch.ready.kind), watch.process.pid_file.text(),
                     watch.process.whole_tree, watch.autostart, watch.keepalive);
     for (const ConditionSpec& condition : watch.conditions)
       text += fmt::format(", {} action {} {}", condition.id, static_cast<int>(condition.action),
