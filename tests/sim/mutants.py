@@ -18,13 +18,15 @@ import tempfile
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 UNIT = ["watch_test", "orders_test", "trial_test", "timeline_test", "kv_follower_test",
-        "kv_feed_test", "memo_test", "roster_test", "supervisor_load_test"]
+        "kv_feed_test", "memo_test", "roster_test", "supervisor_load_test",
+        "supervisor_turn_test"]
 
 # name: (file, what it says, what the mutant says)
 MUTANTS = {
     "old Exited is believed": (
-        "src/core/watch_stop.cc", "  if (news.run != run_) return;\n  last_exit_ = LastExit{};",
-        "  last_exit_ = LastExit{};"),
+        "src/core/watch_stop.cc",
+        "  if (news.run != run_) return;\n  note_exit(step, news.status);\n  pid_ = 0;",
+        "  note_exit(step, news.status);\n  pid_ = 0;"),
     "old Ready is believed": (
         "src/core/watch_start.cc", "if (asked && run == run_ && state_", "if (asked && state_"),
     "old Gone is believed": (
@@ -76,8 +78,23 @@ MUTANTS = {
         "return monitored_ && !closing_ && state_"),
     "a brain that takes over stops what runs": (
         "src/core/supervisor_boot.cc",
-        "memo->purpose == Purpose::main && watch->run() == RunId::none;",
-        "memo->purpose == Purpose::main && watch->run() == RunId::none && memo->failures > 0;"),
+        "if (main && !known && newest.at(memo->watch) == live.run) {",
+        "if (main && !known && newest.at(memo->watch) == live.run && memo->failures > 0) {"),
+    "an end that is known counts again": (
+        "src/core/supervisor_boot.cc", "const bool known = main && watch->ended() == live.run;",
+        "const bool known = false;"),
+    "the oldest run of a watch is the one that counts": (
+        "src/core/supervisor_boot.cc", "      newest[memo->watch] = live.run;",
+        "      newest.emplace(memo->watch, live.run);"),
+    "burials come first": (
+        "src/core/supervisor.cc", "if (std::holds_alternative<fx::Forget>(effect)) return 2;",
+        "if (std::holds_alternative<fx::Forget>(effect)) return -1;"),
+    "a stray that failed to start is waited for": (
+        "src/core/supervisor.cc",
+        "on(Step& step, const ev::StartFailed& event) {\n  if (bury_stray(step, event.run)) return;\n",
+        "on(Step& step, const ev::StartFailed& event) {\n"),
+    "a watch that returns does not wait for its stray": (
+        "src/core/supervisor_load.cc", "if (stray != strays_.end()) {", "if (false) {"),
     "what a load keeps is not told": (
         "src/core/supervisor_load.cc", "      retained_.insert(watch.spec().name);", "      continue;"),
     "what an earlier load kept is taken for nobody's": (
@@ -90,8 +107,9 @@ MUTANTS = {
     "no KILL": (
         "src/keeper/keeper_end.cc", "  if (!slot.is(wire::kLeaveTree | wire::kGuest)) kernel_.kill_tree(slot.life);", ""),
     "gone is told while something is left": (
-        "src/keeper/keeper_end.cc", "  if (left.count == 0) {\n    note(slot);\n    tell(slot, news::kExited);",
-        "  if (left.count < 2) {\n    note(slot);\n    tell(slot, news::kExited);"),
+        "src/keeper/keeper_end.cc",
+        "  if (left.count == 0) return nothing_left(slot, news::kExited);",
+        "  if (left.count < 2) return nothing_left(slot, news::kExited);"),
     "recovered runs are not verified": (
         "src/keeper/keeper_recover.cc", "if (adoption.what != Adoption::What::same) {",
         "if (adoption.what == Adoption::What::dead) {"),
@@ -101,7 +119,8 @@ MUTANTS = {
     "the gate opens before the record": (
         "src/keeper/keeper.cc", "#ifdef SUPV_CANARY_NO_GATE", "#if 1"),
     "forgotten runs stay recorded": (
-        "src/keeper/keeper.cc", "  static_cast<void>(kernel_.save(index_of(slot), Record{}));\n", ""),
+        "src/keeper/keeper_table.cc",
+        "  static_cast<void>(kernel_.save(index_of(slot), Record{}));\n", ""),
 }
 
 
