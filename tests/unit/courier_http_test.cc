@@ -308,6 +308,7 @@ TEST_CASE("a stopped server is noticed at the deadline, although the kernel stil
   REQUIRE(channel.send(get(1, url)));
   CHECK(next(channel).body == "awake");
   ::kill(pid, SIGSTOP);
+  REQUIRE(::waitpid(pid, nullptr, WUNTRACED) == pid);  // The signal alone stops nobody yet.
   REQUIRE(channel.send(get(2, url, 500)));
   const Done stopped = next(channel);
   CHECK(stopped.tag == 2);
