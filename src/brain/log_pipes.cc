@@ -99,11 +99,12 @@ void LogPipes::follow(const std::string& file, const std::string& log, const Acc
   target.uid = account.uid;
   target.gid = account.gid;
   if (log != default_log(file)) target.log = log;
-  Target& known = targets_[file];
-  target.told = known.told;
-  if (known == target && known.told) return;  // a restart like most: the scribe is not woken
+  target.told = true;
+  const auto known = targets_.find(file);
+  // A restart like most: the scribe is not woken.
+  if (known != targets_.end() && known->second == target) return;
   target.told = tell(file, target);
-  known = std::move(target);
+  targets_[file] = std::move(target);
 }
 
 bool LogPipes::tell(const std::string& file, const Target& target) {
