@@ -28,7 +28,7 @@ constexpr std::uint32_t kPatienceMs = 5000;
 
 /// One slot for each, where the core never chooses.
 constexpr std::uint32_t slot_for(Roles::Name name) { return 1 + static_cast<std::uint32_t>(name); }
-static_assert(Roles::kCount < RunIds::kFirst);
+static_assert(Roles::kCount < RunIds::kFirstCommand);
 
 constexpr std::array<Roles::Name, Roles::kCount> kAll = {Roles::Name::scribe, Roles::Name::courier,
                                                          Roles::Name::dev};

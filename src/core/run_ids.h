@@ -14,9 +14,11 @@ namespace supv {
 /// the keeper, the generation is higher than any seen before.
 class RunIds {
  public:
-  /// Slots below belong to supvd's own processes (0 is the brain's). The lowest ones: what the
-  /// keeper looks through ends with the highest slot in use.
-  static constexpr std::uint32_t kFirst = 8;
+  /// Slots below belong to supvd's own processes (0 is the brain's): first its roles, then the
+  /// commands it runs for conditions and contacts. The lowest ones: what the keeper looks through
+  /// ends with the highest slot in use.
+  static constexpr std::uint32_t kFirst = 64;
+  static constexpr std::uint32_t kFirstCommand = 8;
   static constexpr std::uint32_t kSlots = 16000;
 
   /// A run that exists already.
