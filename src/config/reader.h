@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -48,6 +49,9 @@ class Reader {
                const std::vector<std::string_view>& known);
   Report& report() { return report_; }
   Expander& expander() { return expander_; }
+  /// A contact, or a group of them, that `node` names; whether it exists is known when all is read.
+  void mention(const Node& node, std::string contact) { mentions_.emplace(&node, contact); }
+  const std::set<std::pair<const Node*, std::string>>& mentions() const { return mentions_; }
 
  private:
   /// Expanded text of a scalar that must not be in quotes; `what` as in "a whole number".
@@ -61,6 +65,7 @@ class Reader {
   Expander& expander_;
   Report& report_;
   std::unordered_set<std::size_t> said_;
+  std::set<std::pair<const Node*, std::string>> mentions_;
 };
 
 /// The keys of one map, checked against its level.
