@@ -27,7 +27,7 @@ struct VerbName {
   const char* name;
   Request::Verb verb;
 };
-constexpr std::array<VerbName, 17> kVerbs = {{{"status", Request::Verb::status},
+constexpr std::array<VerbName, 18> kVerbs = {{{"status", Request::Verb::status},
                                               {"show", Request::Verb::show},
                                               {"why", Request::Verb::why},
                                               {"wait", Request::Verb::wait},
@@ -43,7 +43,8 @@ constexpr std::array<VerbName, 17> kVerbs = {{{"status", Request::Verb::status},
                                               {"release", Request::Verb::release},
                                               {"load", Request::Verb::load},
                                               {"quit", Request::Verb::quit},
-                                              {"terminate", Request::Verb::terminate}}};
+                                              {"terminate", Request::Verb::terminate},
+                                              {"remove", Request::Verb::remove}}};
 
 void complain(const std::string& text) {
   if (text.empty()) return;

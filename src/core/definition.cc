@@ -52,6 +52,8 @@ std::string ready_text(const WatchSpec& spec) {
       return "tcp: " + spec.ready.target;
     case ReadySpec::Kind::file:
       return "file: " + spec.ready.target;
+    case ReadySpec::Kind::condition:
+      return "a transition to up";
   }
   return "";
 }

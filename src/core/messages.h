@@ -81,6 +81,26 @@ struct Memory {
   std::string text;
 };
 
+/// One thing that contacts are told.
+struct Notice {
+  enum class Kind : std::uint8_t {
+    fired,      ///< A condition holds.
+    recovered,  ///< A condition that was told of holds no longer.
+    state,      ///< A watch changed its state.
+    flapping,   ///< A watch is flapping, or has been given up.
+  };
+  Kind kind = Kind::state;
+  std::string watch;
+  std::string
+      source;  ///< The condition's id; what is told again of the same source is a repetition.
+  std::string state;  ///< The watch's state by now, in the words of the contract.
+  std::string
+      action;  ///< What is done about it: start | restart | stop | reload | notify ...; or empty.
+  std::string text;  ///< One line.
+  NotifySpec to;
+  std::int64_t wall_ms = 0;
+};
+
 /// What an operator (or a script) asks for.
 struct Request {
   enum class Verb : std::uint8_t {
@@ -104,7 +124,9 @@ struct Request {
     load,
     quit,
     terminate,
+    remove,
   };
+  static constexpr Verb kLastVerb = Verb::remove;
   ClientId client = ClientId::none;
   std::uint64_t tag = 0;  ///< Names the question on its connection.
   Verb verb = Verb::status;
@@ -197,6 +219,13 @@ struct Judged {
   Verdict verdict = Verdict::unknown;
   std::string reason;
 };
+/// An answer to fx::Deliver.
+struct Delivered {
+  std::uint64_t tag = 0;
+  bool good = false;
+  bool again = true;  ///< A failure that another try may mend.
+  std::string error;  ///< One line without secrets.
+};
 /// An answer to fx::Http.
 struct HttpDone {
   std::uint64_t tag = 0;
@@ -227,8 +256,8 @@ struct Signalled {
 
 using Event =
     std::variant<ev::Tick, ev::Boot, ev::Launched, ev::StartFailed, ev::Exited, ev::Gone, ev::Stuck,
-                 ev::Followed, ev::NotFollowed, ev::Ready, ev::Alive, ev::Judged, ev::HttpDone,
-                 ev::Asked, ev::ClientGone, ev::Loaded, ev::Rejected, ev::Signalled>;
+                 ev::Followed, ev::NotFollowed, ev::Ready, ev::Alive, ev::Judged, ev::Delivered,
+                 ev::HttpDone, ev::Asked, ev::ClientGone, ev::Loaded, ev::Rejected, ev::Signalled>;
 
 /// Deeds. None of them fails: what goes wrong comes back as an event.
 namespace fx {
@@ -243,7 +272,30 @@ struct Spawn {
   std::vector<LadderStep> ladder;
   bool notify = false;   ///< Give it a notify socket.
   Duration watchdog{0};  ///< WATCHDOG_USEC, when not 0.
+  /// Removed first, where it is what it is said to be: a pid file that names no live process, a
+  /// socket that nobody listens on. Relative to the process's `dir`; empty: nothing.
+  std::string stale_pid_file;
+  std::string stale_socket;
+  /// Further variables of the environment, above all others.
+  std::vector<std::pair<std::string, std::string>> env;
   std::string memo;
+};
+/// Takes over the process that `pid_file` names, if it is what the file was written for: of the
+/// user that `process` says, older than the file, and nobody's run. Answers Launched, or
+/// StartFailed with the step "adopt".
+struct Adopt {
+  RunId run{};
+  std::string watch;
+  std::string pid_file;
+  std::shared_ptr<const ProcessSpec> process;
+  std::vector<LadderStep> ladder;
+  std::string memo;
+};
+/// Hands notices to one contact: one by itself, several as a digest. Answers Delivered.
+struct Deliver {
+  std::uint64_t tag = 0;
+  std::string contact;
+  std::vector<Notice> notices;  ///< At least one.
 };
 /// Runs the ladder, then kills the tree: Exited, then Gone. `after` is handed back at the next
 /// boot. Sent twice it changes `after`; `now` goes straight to KILL.
@@ -273,11 +325,14 @@ struct Amend {
 struct Forget {
   RunId run{};
 };
-/// Makes the run's conditions; Disarm destroys them. Only polled and exit conditions.
+/// Makes polled and exit conditions, known by the number `run` until Disarm destroys them. Sent
+/// again with a number in use it only changes `subject`.
 struct Arm {
   RunId run{};
   std::string watch;
   std::shared_ptr<const WatchSpec> spec;
+  std::vector<std::uint32_t> conditions;  ///< Which of the spec's; indices.
+  RunId subject = RunId::none;            ///< Whose process they ask about; none: there is none.
 };
 struct Disarm {
   RunId run{};
@@ -357,8 +412,9 @@ struct Finish {
 
 }  // namespace fx
 
-using Effect = std::variant<fx::Spawn, fx::Stop, fx::Signal, fx::Follow, fx::Amend, fx::Forget,
-                            fx::Arm, fx::Disarm, fx::Poll, fx::TellEnd, fx::Probe, fx::Http,
-                            fx::Remember, fx::Reply, fx::Note, fx::Load, fx::Applied, fx::Finish>;
+using Effect =
+    std::variant<fx::Spawn, fx::Adopt, fx::Deliver, fx::Stop, fx::Signal, fx::Follow, fx::Amend,
+                 fx::Forget, fx::Arm, fx::Disarm, fx::Poll, fx::TellEnd, fx::Probe, fx::Http,
+                 fx::Remember, fx::Reply, fx::Note, fx::Load, fx::Applied, fx::Finish>;
 
 }  // namespace supv

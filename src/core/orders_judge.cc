@@ -92,6 +92,8 @@ MaybeEnd judge_one(const Orders::Goal& goal, const Request& request, const Watch
       return judge_reload(goal, watch);
     case Request::Verb::wait:
       return judge_wait(request.until, watch);
+    case Request::Verb::remove:
+      return std::nullopt;  // gone is when there is no watch any more
     case Request::Verb::terminate:
       return watch.at_rest() ? MaybeEnd(End{true, "stopped"}) : std::nullopt;
     case Request::Verb::status:

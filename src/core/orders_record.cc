@@ -59,7 +59,7 @@ std::vector<Orders::Unfinished> Orders::restore(const Memory& memory, Moment now
   Order order;
   order.request.action_id = memory.key.substr(7);
   const std::uint64_t verb = number(head);
-  if (verb > static_cast<std::uint64_t>(Request::Verb::terminate)) return {};
+  if (verb > static_cast<std::uint64_t>(Request::kLastVerb)) return {};
   order.request.verb = static_cast<Request::Verb>(verb);
   order.done = number(head) == 1;
   order.result.code = static_cast<int>(number(head));
@@ -74,8 +74,8 @@ std::vector<Orders::Unfinished> Orders::restore(const Memory& memory, Moment now
     goal.name = std::string(word(rest));
     goal.from = static_cast<RunId>(number(rest));
     goal.count = number(rest);
-    goal.verb = static_cast<Request::Verb>(std::min<std::uint64_t>(
-        number(rest), static_cast<std::uint64_t>(Request::Verb::terminate)));
+    goal.verb = static_cast<Request::Verb>(
+        std::min<std::uint64_t>(number(rest), static_cast<std::uint64_t>(Request::kLastVerb)));
     goal.removes = number(rest) == 1;
     const std::uint64_t end = number(rest);
     goal.done = end != 0;

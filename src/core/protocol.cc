@@ -60,6 +60,7 @@ constexpr std::array kMethods = {
     Method{"unmonitor", Kind::core, Verb::unmonitor, kDeed, false, true},
     Method{"hold", Kind::core, Verb::hold, kDeed | kHoldMs, false, true},
     Method{"release", Kind::core, Verb::release, kDeed, false, true},
+    Method{"remove", Kind::core, Verb::remove, kDeed, false, true},
     Method{"load", Kind::core, Verb::load,
            kFiles | kActionId | kReason | kForce | kMissing | kNoRestart, false, false},
     Method{"quit", Kind::core, Verb::quit, kActionId | kReason | kForce, false, false},

@@ -11,6 +11,12 @@ namespace supv {
 template <typename Value>
 class Rare {
  public:
+  Rare() = default;
+  Rare(const Rare& other) : value_(other ? std::make_unique<Value>(*other) : nullptr) {}
+  Rare(Rare&&) noexcept = default;
+  Rare& operator=(const Rare& other) { return *this = Rare(other); }
+  Rare& operator=(Rare&&) noexcept = default;
+  ~Rare() = default;
   Rare& operator=(Value value) {
     value_ = std::make_unique<Value>(std::move(value));
     return *this;
@@ -21,6 +27,9 @@ class Rare {
   Value* operator->() { return value_.get(); }
   const Value* operator->() const { return value_.get(); }
   void reset() { value_.reset(); }
+  friend bool operator==(const Rare& a, const Rare& b) {
+    return a.value_ && b.value_ ? *a.value_ == *b.value_ : a.value_ == b.value_;
+  }
   /// A copy for a report.
   std::optional<Value> copy() const {
     return value_ ? std::optional<Value>(*value_) : std::nullopt;

@@ -13,9 +13,9 @@ const RareSpec& rare_of(const WatchSpec& spec) {
   return spec.rare ? *spec.rare : kNone;
 }
 
-bool same_conditions(const WatchSpec& a, const WatchSpec& b, Action action) {
-  const auto next = [action](auto at, auto end) {
-    return std::find_if(at, end, [action](const ConditionSpec& c) { return c.action == action; });
+bool same_conditions(const WatchSpec& a, const WatchSpec& b, ConditionList list) {
+  const auto next = [list](auto at, auto end) {
+    return std::find_if(at, end, [list](const ConditionSpec& c) { return c.list == list; });
   };
   auto left = next(a.conditions.begin(), a.conditions.end());
   auto right = next(b.conditions.begin(), b.conditions.end());
@@ -74,7 +74,36 @@ void compare_stopping(Differences& differ, const WatchSpec& a, const WatchSpec& 
   differ.compare("stop_sequence", a.ladder, b.ladder);
 }
 
+void compare_conditions(Differences& differ, const WatchSpec& a, const WatchSpec& b) {
+  constexpr std::pair<const char*, ConditionList> kLists[] = {
+      {"start_if", ConditionList::start_if},         {"restart_if", ConditionList::restart_if},
+      {"stop_if", ConditionList::stop_if},           {"reload_if", ConditionList::reload_if},
+      {"unmonitor_if", ConditionList::unmonitor_if}, {"notify_if", ConditionList::notify_if},
+      {"transitions", ConditionList::transitions},   {"lifecycle", ConditionList::lifecycle}};
+  for (const auto& [key, list] : kLists) differ.note(key, same_conditions(a, b, list));
+}
+
 }  // namespace
+
+const char* action_name(Action action) {
+  switch (action) {
+    case Action::start:
+      return "start";
+    case Action::restart:
+      return "restart";
+    case Action::stop:
+      return "stop";
+    case Action::reload:
+      return "reload";
+    case Action::notify:
+      return "notify";
+    case Action::unmonitor:
+      return "unmonitor";
+    case Action::up:
+      return "up";
+  }
+  return "";
+}
 
 bool same_spec(const WatchSpec& a, const WatchSpec& b) {
   return a.name == b.name && a.conditions == b.conditions && changed_keys(a, b).empty();
@@ -96,19 +125,23 @@ std::vector<std::string> changed_keys(const WatchSpec& a, const WatchSpec& b) {
   differ.compare("watchdog", a.watchdog, b.watchdog);
   differ.compare("autostart", a.autostart, b.autostart);
   differ.compare("essential", a.essential, b.essential);
-  differ.compare("keepalive", a.keepalive, b.keepalive);
+  differ.note("keepalive",
+              a.keepalive == b.keepalive && same_conditions(a, b, ConditionList::keepalive));
   differ.compare("backoff", a.backoff, b.backoff);
   differ.compare("flapping", ra.flapping, rb.flapping);
   differ.compare("grace", a.grace, b.grace);
   differ.compare("start_grace", a.start_grace, b.start_grace);
   differ.compare("stop_grace", a.stop_grace, b.stop_grace);
   differ.compare("restart_grace", a.restart_grace, b.restart_grace);
-  differ.note("start_if", same_conditions(a, b, Action::start));
-  differ.note("restart_if", same_conditions(a, b, Action::restart));
-  differ.note("stop_if", same_conditions(a, b, Action::stop));
-  differ.note("reload_if", same_conditions(a, b, Action::reload));
-  differ.note("notify_if", same_conditions(a, b, Action::notify));
+  compare_conditions(differ, a, b);
   differ.compare("hooks", ra.hooks, rb.hooks);
+  differ.compare("notify", ra.notify, rb.notify);
+  differ.compare("unix_socket", ra.unix_socket, rb.unix_socket);
+  differ.note("behaviors", ra.clean_pid_file == rb.clean_pid_file &&
+                               ra.clean_unix_socket == rb.clean_unix_socket &&
+                               ra.flapping_notice == rb.flapping_notice);
+  differ.compare("adopt", ra.adopt, rb.adopt);
+  differ.compare("task", ra.task, rb.task);
   return differ.take();
 }
 

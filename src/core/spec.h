@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "core/contact_spec.h"
 #include "core/rare.h"
 
 /// What a configuration says, as plain comparable values. Written by config/, read by core/.
@@ -57,21 +58,66 @@ struct ProcessSpec {
 
 /// What "up" means.
 struct ReadySpec {
-  enum class Kind : std::uint8_t { alive, notify, after, tcp, file };
-  Kind kind = Kind::alive;  ///< alive: still alive after 1 s.
+  enum class Kind : std::uint8_t { alive, notify, after, tcp, file, condition };
+  Kind kind = Kind::alive;  ///< alive: still alive after 1 s. condition: a transition to `up`.
   Duration after{};         ///< Kind::after.
   std::string target;       ///< tcp: "HOST:PORT"; file: a path.
   bool operator==(const ReadySpec&) const = default;
 };
 
-/// What a list of conditions does when one of them is true.
-enum class Action : std::uint8_t { start, restart, stop, reload, notify };
+/// What a condition leads to. The order is part of condition_key(): new ones go to the end.
+enum class Action : std::uint8_t {
+  start,
+  restart,
+  stop,
+  reload,
+  notify,
+  unmonitor,
+  up,  ///< A start has succeeded (transitions to `up`).
+};
+
+/// "start", "restart", ...; as in a watch file and in events.
+const char* action_name(Action action);
 
 /// How a condition comes to its verdicts.
 enum class ConditionKind : std::uint8_t {
   poll,    ///< Asked every `interval`.
   exit,    ///< True once, when the run it belongs to has ended by itself.
   change,  ///< Fed with samples by a follower; judged by its Timeline.
+  all,     ///< Of the conditions that name it as `parent`.
+  any,
+  none,  ///< `not`.
+};
+
+/// The key of a watch that a condition stands under.
+enum class ConditionList : std::uint8_t {
+  keepalive,
+  start_if,
+  restart_if,
+  stop_if,
+  reload_if,
+  unmonitor_if,
+  notify_if,
+  transitions,
+  lifecycle,
+};
+
+/// When in the life of a watch a condition is judged; a set of them.
+namespace phase {
+inline constexpr std::uint8_t kUp = 1;
+inline constexpr std::uint8_t kRest = 2;        ///< Down, and not by an operator's word.
+inline constexpr std::uint8_t kStarting = 4;    ///< A first start, or one after a stop.
+inline constexpr std::uint8_t kRestarting = 8;  ///< A start that replaces a run.
+inline constexpr std::uint8_t kInit = 16;       ///< It is to be up and nothing of it runs.
+inline constexpr std::uint8_t kAlways = 32;     ///< As long as it is monitored (`lifecycle`).
+}  // namespace phase
+
+/// Whom something is told to (contract 2.2, `notify`).
+struct NotifySpec {
+  std::vector<std::string> contacts;  ///< Names of contacts, or of groups of contacts.
+  RareText priority;
+  RareText category;
+  bool operator==(const NotifySpec&) const = default;
 };
 
 /// "3 of the last 5".
@@ -117,7 +163,19 @@ struct ConditionSpec {
   TimesSpec times;
   Duration timeout{0};  ///< 0: the condition's own.
   Duration splay{0};
+  Rare<NotifySpec> notify;
   std::optional<KvSpec> kv;  ///< Only for kind change.
+  ConditionList list = ConditionList::restart_if;
+  std::uint8_t phases = phase::kUp;
+  /// What it leads to when it is false; only in `transitions`.
+  std::optional<Action> otherwise;
+  /// Index in the watch's conditions of the all, any or not that this one is a part of; -1: of
+  /// none. A part does nothing by itself.
+  std::int16_t parent = -1;
+  /// god's degrading: asked twice as often after each of the first two answers that are true.
+  bool degrading = false;
+  /// True says that something changed, not that something is wrong: it never counts as flapping.
+  bool news = false;
   bool operator==(const ConditionSpec&) const = default;
 };
 
@@ -140,7 +198,23 @@ struct FlappingSpec {
   Duration retry_in{0};  ///< 0: never retried.
   std::uint32_t retry_times = 0;
   Duration retry_within{0};
+  Rare<NotifySpec> notify;
   bool operator==(const FlappingSpec&) const = default;
+};
+
+/// god's behavior notify_when_flapping: tells whenever `failures` starts fell within `within`.
+struct FlappingNoticeSpec {
+  std::uint32_t failures = 5;
+  Duration within{60000};
+  Rare<NotifySpec> notify;
+  bool operator==(const FlappingNoticeSpec&) const = default;
+};
+
+/// What makes a watch a task: a command that is run when a condition is true (contract 2.4).
+struct TaskSpec {
+  Duration timeout{0};      ///< 0: it may take as long as it likes.
+  std::uint32_t retry = 0;  ///< Times a run that failed is repeated.
+  bool operator==(const TaskSpec&) const = default;
 };
 
 /// Commands around the life of a run. before_start failing is a failed start; the others are only
@@ -164,6 +238,16 @@ struct RareSpec {
   HooksSpec hooks;
   std::optional<FlappingSpec> flapping;
   std::vector<std::pair<std::string, std::string>> labels;
+  /// Told of every change of state.
+  NotifySpec notify;
+  std::string unix_socket;
+  bool clean_pid_file = false;
+  bool clean_unix_socket = false;
+  std::optional<FlappingNoticeSpec> flapping_notice;
+  /// Pid file of another supervisor (relative to `dir`): the process it names is taken over
+  /// instead of starting one.
+  std::string adopt;
+  std::optional<TaskSpec> task;
   bool operator==(const RareSpec&) const = default;
 };
 
@@ -231,7 +315,8 @@ struct Config {
   std::vector<WatchSpec> watches;              ///< In the order of definition; names are unique.
   std::map<std::string, ConsulSpec> clusters;  ///< "" is the default one; always there.
   DaemonSpec daemon;
-  std::vector<std::string> files;  ///< Every file read, includes too, in order.
+  std::vector<ContactSpec> contacts;  ///< In the order of definition; names are unique.
+  std::vector<std::string> files;     ///< Every file read, includes too, in order.
 };
 
 }  // namespace supv

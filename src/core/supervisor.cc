@@ -94,7 +94,11 @@ void Supervisor::settle(Step& step) {
   touched_.clear();
   orders_.look(step, roster_);
   for (const std::uint32_t number : removed) {
-    step.emit(fx::Remember{"watch/" + roster_.at(number)->spec().name, "", true, false});
+    const std::string& name = roster_.at(number)->spec().name;
+    step.emit(fx::Remember{"watch/" + name, "", true, false});
+    // The next brain reads the same files.
+    if (removing_.erase(name) > 0 && removed_.insert(name).second)
+      step.emit(fx::Remember{"removed/" + name, "1", false, false});
     for (const Memory& sample : roster_.at(number)->all_samples())
       step.emit(fx::Remember{sample.key, "", true, false});
     roster_.erase(number);
@@ -112,6 +116,12 @@ void Supervisor::settle(Step& step) {
   if (!all || !strays_.empty()) return;
   done_ = true;
   step.emit(fx::Finish{*closing_, false});
+}
+
+/// It is named by a load again.
+void Supervisor::forget_removed(Step& step, const std::string& watch) {
+  removing_.erase(watch);
+  if (removed_.erase(watch) > 0) step.emit(fx::Remember{"removed/" + watch, "", false, false});
 }
 
 Watch* Supervisor::owner(RunId run) {
@@ -179,6 +189,11 @@ void Supervisor::on(Step& step, const ev::Judged& event) {
     touch(number);
     return roster_.at(number)->on_judged(step, event);
   }
+}
+
+void Supervisor::on(Step& step, const ev::Delivered& event) {
+  static_cast<void>(step);
+  static_cast<void>(event);
 }
 
 void Supervisor::on(Step& step, const ev::HttpDone& event) {

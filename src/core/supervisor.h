@@ -41,6 +41,7 @@ class Supervisor {
   void on(Step& step, const ev::Ready& event);
   void on(Step& step, const ev::Alive& event);
   void on(Step& step, const ev::Judged& event);
+  void on(Step& step, const ev::Delivered& event);
   void on(Step& step, const ev::HttpDone& event);
   void on(Step& step, const ev::Asked& event);
   void on(Step& step, const ev::ClientGone& event);
@@ -68,6 +69,7 @@ class Supervisor {
   void shut_down(Step& step, int code);
   void subscribe(Step& step);
 
+  void forget_removed(Step& step, const std::string& watch);
   Watch* owner(RunId run);
   void touch(std::uint32_t number) { touched_.insert(number); }
   void note_down(Step& step, Watch& watch);
@@ -86,6 +88,8 @@ class Supervisor {
   Orders orders_;
   std::unique_ptr<KvFeed> feed_;
   std::set<std::uint32_t> touched_;
+  std::set<std::string> removing_;  ///< Removed by an operator, and not gone yet.
+  std::set<std::string> removed_;   ///< Removed by an operator although a file names them.
   struct Stray {
     std::string watch;  ///< Whose main run it is; empty: no main run.
     bool stuck = false;

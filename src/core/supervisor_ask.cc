@@ -30,6 +30,7 @@ bool is_query(Request::Verb verb) {
     case Request::Verb::load:
     case Request::Verb::quit:
     case Request::Verb::terminate:
+    case Request::Verb::remove:
       return false;
   }
   return false;
@@ -121,6 +122,7 @@ Orders::Goal Supervisor::carry_out(Step&, const Request& request, Watch& watch) 
   goal.watch = watch.number();
   goal.name = watch.spec().name;
   goal.verb = request.verb;
+  goal.removes = request.verb == Request::Verb::remove;
   const bool live = watch.state() == State::up || watch.state() == State::starting;
   if (request.verb == Request::Verb::restart && live) goal.from = watch.run();
   goal.count = request.verb == Request::Verb::restart ? watch.restarts() : watch.reloads();
@@ -129,7 +131,7 @@ Orders::Goal Supervisor::carry_out(Step&, const Request& request, Watch& watch) 
       request.verb == Request::Verb::start || request.verb == Request::Verb::stop ||
       request.verb == Request::Verb::restart || request.verb == Request::Verb::reload ||
       request.verb == Request::Verb::signal || request.verb == Request::Verb::monitor ||
-      request.verb == Request::Verb::unmonitor;
+      request.verb == Request::Verb::unmonitor || request.verb == Request::Verb::remove;
   if (changes && watch.held() && !request.force) {
     goal.done = goal.refused = true;
     goal.text = fmt::format(
@@ -183,6 +185,10 @@ void Supervisor::act(Step& step, const Request& request, Watch& watch, Orders::G
     case Request::Verb::quit:
     case Request::Verb::terminate:
       return;
+    case Request::Verb::remove:
+      retained_.erase(watch.spec().name);
+      removing_.insert(watch.spec().name);
+      return watch.remove(step, cause_of(request, "remove"));
   }
 }
 

@@ -51,7 +51,13 @@ void Supervisor::on(Step& step, ev::Boot& boot) {
   key_ = boot.key;
   random_ = Random(boot.seed);
   ids_.at_least(first_generation(step.now));
+  for (const Memory& memory : boot.memory) {
+    if (!memory.key.starts_with("removed/")) continue;
+    removed_.insert(memory.key.substr(8));
+    if (boot.fresh) forget_removed(step, memory.key.substr(8));
+  }
   for (WatchSpec& spec : watches) {
+    if (removed_.contains(spec.name)) continue;
     const std::uint64_t salt = salt_of(spec.name);
     roster_.add(std::make_shared<const WatchSpec>(std::move(spec)), salt);
   }
@@ -87,6 +93,7 @@ void Supervisor::on(Step& step, ev::Boot& boot) {
                          : goal.verb == Request::Verb::stop  ? watch->wanted()
                          : goal.verb == Request::Verb::start
                              ? !watch->wanted() || watch->state() == State::stopped
+                         : goal.verb == Request::Verb::remove    ? true
                          : goal.verb == Request::Verb::unmonitor ? watch->monitored()
                          : goal.verb == Request::Verb::monitor
                              ? !watch->monitored() || !watch->wanted()

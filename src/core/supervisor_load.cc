@@ -166,6 +166,7 @@ void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
   step.emit(fx::Applied{config_, loaded.ticket, {retained_.begin(), retained_.end()}});
   std::vector<std::uint32_t> added;
   for (WatchSpec& spec : watches) {
+    forget_removed(step, spec.name);
     if (Watch* watch = roster_.find(spec.name)) {
       touch(watch->number());
       if (watch->leaving()) watch->come_back(step);

@@ -8,7 +8,7 @@
 namespace supv {
 
 Watch::Watch(std::uint32_t number, std::shared_ptr<const WatchSpec> spec, std::uint64_t salt)
-    : number_(number), spec_(std::move(spec)), salt_(salt) {
+    : number_(number), spec_(std::move(spec)), salt_(salt), trials_(*spec_, salt) {
   make_trials();
 }
 
@@ -38,10 +38,9 @@ void Watch::start(Step& step, const Cause& cause) {
       replaces_ = false;
       return begin_start(step, cause);
     case State::starting:
-      return;
     case State::up:
       if (!was_monitored) arm(step);
-      return;
+      return keep_steady(step);
     case State::stopping:
     case State::stuck:
       after_ = After::respawn;
@@ -110,7 +109,7 @@ void Watch::reloaded(Step& step, bool good, const std::string& how) {
   reload_failed_ = !good;
   if (good) {
     last_change_ = LastChange{step.now.wall_ms, "reload", cause_.by, cause_.reason};
-    begin_changes(step, Action::reload);
+    begin_changes(Action::reload, phase::kUp);
     amend(step);
   }
   dirty_ = true;
@@ -127,6 +126,8 @@ void Watch::unmonitor(Step& step, const Cause& cause) {
   monitored_ = false;
   dirty_ = intent_ = true;
   disarm(step);
+  if (std::exchange(gate_, false)) state_ = State::stopped;
+  keep_steady(step);
   const std::string before = shown_state();
   switch (state_) {
     case State::backoff:
@@ -171,6 +172,7 @@ void Watch::release(Step& step) {
 void Watch::shut_down(Step& step, bool now) {
   closing_ = true;
   disarm(step);
+  keep_steady(step);
   tick_.reset();
   switch (state_) {
     case State::stopped:
@@ -203,7 +205,7 @@ void Watch::remove(Step& step, const Cause& cause) {
   if (at_rest()) {
     disarm(step);
     removed_ = true;
-    return;
+    return keep_steady(step);
   }
   if (state_ == State::starting || state_ == State::up)
     return begin_stop(step, cause, After::remove);
@@ -224,12 +226,19 @@ bool Watch::outdated() const {
 }
 
 void Watch::redefine(Step& step, std::shared_ptr<const WatchSpec> spec, bool may_restart) {
-  const bool armed = state_ == State::up && monitored_ && !closing_;
+  const bool armed = armed_ != RunId::none || state_ == State::up || resting();
   disarm(step);
+  const bool steady = steady_ != RunId::none;
+  if (steady) {
+    step.emit(fx::Disarm{steady_});
+    step.ids.release(std::exchange(steady_, RunId::none));
+  }
+  const Trials trials = std::move(trials_);
   std::vector<std::unique_ptr<ChangeTrial>> old = std::move(changes_);
   const std::shared_ptr<const WatchSpec> before = std::move(spec_);
   spec_ = std::move(spec);
   make_trials();
+  trials_.inherit(trials, *before);
   for (std::size_t i = 0; i < old.size(); ++i) {
     if (!old[i]) continue;
     const std::uint32_t key = condition_key(before->conditions[i]);
@@ -244,6 +253,7 @@ void Watch::redefine(Step& step, std::shared_ptr<const WatchSpec> spec, bool may
   }
   if (run_ != RunId::none) amend(step);
   if (armed) arm(step);
+  keep_steady(step);
   if (state_ == State::starting && pid_ != 0 && !following_ && !(before->ready == spec_->ready))
     await_ready(step, started_.time);
   stay_ = false;

@@ -12,7 +12,7 @@
 #include "core/random.h"
 #include "core/rare.h"
 #include "core/run_ids.h"
-#include "core/trial.h"
+#include "core/trials.h"
 
 namespace supv {
 
@@ -22,6 +22,7 @@ struct Step {
   std::vector<Effect>& effects;
   RunIds& ids;
   Random& random;
+  std::vector<Notice> notices{};  ///< What contacts are to be told.
 
   template <typename Deed>
   void emit(Deed deed) {
@@ -162,16 +163,6 @@ class Watch {
   /// How long a replaced daemon may take to rewrite its pid file.
   static constexpr Duration kFollowTime{1000};
 
-  struct Asked {  ///< One polled or exit condition.
-    Trial trial;
-    Verdict verdict = Verdict::unknown;
-    bool holds = false;
-    bool pending = false;
-    Time next{};
-    std::string reason;
-    std::optional<std::int64_t> checked;
-  };
-
   // watch_start.cc, watch_stop.cc, watch_errand.cc: the state machine
   void enter(Step& step, State state, const Cause& cause);
   void begin_start(Step& step, const Cause& cause);
@@ -181,11 +172,18 @@ class Watch {
   void begin_stop(Step& step, const Cause& cause, After after);
   void continue_stop(Step& step);
   void ladder(Step& step);
+  void go_on_with_start(Step& step);
+  void begin_run(Step& step);
+  bool take_over_other(Step& step);
+  void taken_over(Step& step);
+  void not_taken_over(Step& step, const std::string& why);
   void become_up(Step& step);
   void renewed(Step& step);
   void settle(Step& step);
   void fail(Step& step);
   void next_try(Step& step, const Cause& cause);
+  void task_ended(Step& step, const Cause& cause);
+  Duration back_off(Step& step);
   bool flaps(Step& step);
   void drop_errand(const Step& step);
   void errand_ended(Step& step, bool good, const std::string& how);
@@ -203,22 +201,38 @@ class Watch {
   bool outdated() const;
   const Command* hook(std::optional<Command> HooksSpec::*which) const;
 
-  // watch_judge.cc: conditions
+  // watch_arm.cc: which conditions are judged when
+  std::uint8_t phase() const;
   void arm(Step& step);
   void disarm(Step& step);
-  void arm_idle(Step& step);
+  void keep_steady(Step& step);
   void poll(Step& step);
-  void judge_changes(Step& step);
-  bool may_act(Moment now) const;
   bool resting() const;
-  void act(Step& step, const ConditionSpec& condition, const std::string& reason);
-  void begin_changes(Step& step, std::optional<Action> only);
+  bool gated() const;
+
+  // watch_judge.cc: what follows from a verdict
+  void decide(Step& step, std::uint32_t condition, bool of_end);
+  bool may_act(Moment now) const;
+  bool can(const ConditionSpec& condition, Action action) const;
+  void act(Step& step, std::uint32_t condition, Action action, const std::string& reason);
+  void act_restart(Step& step, const ConditionSpec& condition, const std::string& reason);
+
+  // watch_change.cc: conditions with a timeline
+  void judge_changes(Step& step);
+  void begin_changes(std::optional<Action> only, std::uint8_t phases);
+  bool lasting(const ConditionSpec& condition) const;
   void amend(Step& step);
   Memo memo(Purpose purpose) const;
   ChangeTrial* change(std::uint32_t condition);
   void make_trials();
 
-  void asked_clear(const ConditionSpec& condition);
+  // watch_tell.cc: what contacts are told
+  void tell(Step& step, Notice::Kind kind, const Rare<NotifySpec>& to, std::string source,
+            std::string action, std::string text) const;
+  void tell_state(Step& step, const Cause& cause) const;
+  void tell_flapping(Step& step, const std::string& text) const;
+  void count_start(Step& step);
+
   void set_due(Moment now, Duration delay);
 
   std::optional<PendingReport> pending(Moment now) const;
@@ -253,9 +267,14 @@ class Watch {
   bool load_waits_ = false;    ///< A load wanted a restart while the watch was held.
   bool missed_ = false;        ///< The run went on while supvd was away.
   bool restored_ = false;      ///< An earlier life left a record.
+  bool gate_ = false;          ///< A start that waits for an `init` transition.
+  bool adopting_ = false;      ///< The run is another supervisor's process, being taken over.
 
   RunId run_ = RunId::none;
-  RunId armed_ = RunId::none;  ///< Whose conditions are armed: run_, or a number for the idle ones.
+  /// The number under which the conditions of the present phase are armed: run_, or an idle one.
+  RunId armed_ = RunId::none;
+  RunId steady_ = RunId::none;          ///< The same for those that are always judged ...
+  RunId steady_subject_ = RunId::none;  ///< ... and whose process they ask about.
   int pid_ = 0;
   Moment started_;
   std::optional<Time> due_;        ///< Start time-out, stop command's time, back-off, retry.
@@ -286,7 +305,8 @@ class Watch {
   std::vector<Time> retries_;
   std::int64_t since_wall_ms_ = 0;
 
-  std::vector<std::optional<Asked>> asked_;            ///< By condition; empty for change.
+  std::vector<Time> starts_;  ///< notify_when_flapping: the last ones
+  Trials trials_;
   std::vector<std::unique_ptr<ChangeTrial>> changes_;  ///< By condition; null for the others.
 };
 

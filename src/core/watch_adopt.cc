@@ -1,5 +1,8 @@
 // How a watch takes over what runs when a brain begins.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <utility>
 
 #include "core/watch.h"
 
@@ -36,7 +39,7 @@ void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
   }
   if (!wanted_ && after_ == After::respawn) after_ = After::rest;
   for (std::size_t i = 0; i < changes_.size(); ++i) {
-    if (!changes_[i] || spec_->conditions[i].action == Action::notify) continue;
+    if (!changes_[i] || lasting(spec_->conditions[i])) continue;
     const std::uint32_t key = condition_key(spec_->conditions[i]);
     const auto known = std::find_if(memo.baselines.begin(), memo.baselines.end(),
                                     [&](const auto& b) { return b.condition == key; });
@@ -114,6 +117,49 @@ void Watch::take_over(Step& step, const LiveRun& live) {
   }
 }
 
+/// Another supervisor's process may still be doing the job: then there is nothing to start.
+bool Watch::take_over_other(Step& step) {
+  if (!spec_->rare || spec_->rare->adopt.empty()) return false;
+  run_ = step.ids.make(number_);
+  adopting_ = true;
+  after_ = After::fail;
+  laddered_ = following_ = renewing_ = false;
+  started_ = step.now;
+  running_as_ = fingerprint(spec_->process);
+  // What it was started under nobody knows.
+  for (std::size_t i = 0; i < changes_.size(); ++i)
+    if (changes_[i] && !lasting(spec_->conditions[i])) changes_[i]->begin(Sample{}, true);
+  dirty_ = true;
+  step.emit(fx::Adopt{run_, spec_->name, spec_->rare->adopt,
+                      std::shared_ptr<const ProcessSpec>(spec_, &spec_->process), spec_->ladder,
+                      encode(memo(Purpose::main))});
+  return true;
+}
+
+void Watch::taken_over(Step& step) {
+  adopting_ = false;
+  step.emit(fx::Note{spec_->name, NoteKind::change, shown_state(), shown_state(), "adopt", "supvd",
+                     fmt::format("process {}, which {} names, was taken over; nothing was started",
+                                 pid_, spec_->rare->adopt),
+                     pid_});
+  keep_steady(step);
+  // It knows nothing of a notify socket.
+  if (spec_->ready.kind == ReadySpec::Kind::notify) return become_up(step);
+  arm(step);
+  await_ready(step, started_.time);
+}
+
+void Watch::not_taken_over(Step& step, const std::string& why) {
+  adopting_ = false;
+  bury(step, std::exchange(run_, RunId::none));
+  pid_ = 0;
+  if (!why.empty())
+    step.emit(fx::Note{spec_->name, NoteKind::warning, shown_state(), shown_state(), "adopt",
+                       "supvd", why, 0});
+  if (state_ != State::starting) return settle(step);
+  begin_run(step);
+}
+
 void Watch::boot(Step& step, bool fresh) {
   if (run_ != RunId::none || errand_run_ != RunId::none) {
     const bool live = state_ == State::up || state_ == State::starting;
@@ -129,7 +175,8 @@ void Watch::boot(Step& step, bool fresh) {
       cause_ = {"start", "supvd", "supvd is back"};
       if (laddered_) step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
     }
-    if (state_ == State::up && monitored_) arm(step);
+    arm(step);
+    keep_steady(step);
     // What was loaded with --no-restart still waits; otherwise the file is what counts.
     if (outdated() && !stay_ && wanted_ && monitored_ &&
         (state_ == State::up || state_ == State::starting)) {
@@ -152,13 +199,17 @@ void Watch::boot(Step& step, bool fresh) {
     failures_ = 0;
     launched_once_ = !wanted_;
     replaces_ = restored_ && wanted_ && before != State::stopped;
-    if (wanted_) begin_start(step, {"start", "supvd", "autostart"});
-    return;
+    if (wanted_) return begin_start(step, {"start", "supvd", "autostart"});
+    arm(step);
+    return keep_steady(step);
   }
   launched_once_ = true;
+  const bool task = spec_->rare && spec_->rare->task;
+  if (task && (before == State::exited || before == State::failed)) state_ = before;
   if (!restored_) wanted_ = spec_->autostart;  // new, and the brain died before it said so
   if (!wanted_) {
-    arm_idle(step);
+    arm(step);
+    keep_steady(step);
     if (fresh)
       step.emit(fx::Note{spec_->name, NoteKind::warning, "stopped", "stopped", "", "",
                          "an operator stopped it earlier; it stays stopped", 0});
@@ -166,7 +217,8 @@ void Watch::boot(Step& step, bool fresh) {
   }
   if ((before == State::backoff || before == State::failed || before == State::exited)) {
     state_ = before;
-    return arm_idle(step);
+    arm(step);
+    return keep_steady(step);
   }
   replaces_ = restored_;
   begin_start(step, {"start", "exit", "it ended while supvd was not looking"});

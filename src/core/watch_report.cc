@@ -62,21 +62,20 @@ std::optional<Time> Watch::deadline() const {
   take(hold_until_);
   for (const auto& [run, due] : loose_) take(due);
   const bool up = state_ == State::up;
-  if (armed_ != RunId::none)
-    for (std::size_t i = 0; i < asked_.size(); ++i) {
-      const ConditionSpec& condition = spec_->conditions[i];
-      if (!asked_[i] || asked_[i]->pending || condition.kind != ConditionKind::poll) continue;
-      if ((condition.action == Action::start) == up) continue;
-      take(up ? std::max(asked_[i]->next, grace_until_) : asked_[i]->next);
-    }
+  const auto take_beat = [&](std::optional<Time> beat) {
+    if (beat) take(up ? std::max(*beat, grace_until_) : *beat);
+  };
+  if (armed_ != RunId::none) take_beat(trials_.next(phase()));
+  if (steady_ != RunId::none) take_beat(trials_.next(phase::kAlways));
+  take(trials_.next_splay());
   if (up && monitored_ && !hold_ && !closing_ && errand_run_ == RunId::none)
     for (std::size_t i = 0; i < changes_.size(); ++i) {
-      if (!changes_[i] || spec_->conditions[i].action == Action::start) continue;
+      if (!changes_[i] || (spec_->conditions[i].phases & phase::kRest) != 0) continue;
       if (const auto ready = changes_[i]->ready()) take(std::max(ready->at, grace_until_));
     }
   if (resting() && monitored_ && !hold_ && !closing_)
     for (std::size_t i = 0; i < changes_.size(); ++i) {
-      if (!changes_[i] || spec_->conditions[i].action != Action::start) continue;
+      if (!changes_[i] || (spec_->conditions[i].phases & phase::kRest) == 0) continue;
       if (const auto ready = changes_[i]->ready()) take(ready->at);
     }
   return first;
@@ -93,9 +92,9 @@ std::optional<PendingReport> Watch::pending(Moment now) const {
   for (std::size_t i = 0; i < changes_.size(); ++i) {
     const ConditionSpec& condition = spec_->conditions[i];
     if (!changes_[i] || !changes_[i]->changed() || run_ == RunId::none) continue;
-    if (state_ == State::stopping || !monitored_ || condition.action == Action::start) continue;
-    static constexpr const char* kActions[] = {"start", "restart", "stop", "reload", "notify"};
-    PendingReport pending{kActions[static_cast<int>(condition.action)],
+    if (state_ == State::stopping || !monitored_ || (condition.phases & phase::kRest) != 0)
+      continue;
+    PendingReport pending{action_name(condition.action),
                           fmt::format("{} {}", condition.name, changes_[i]->report().reason), "",
                           std::nullopt};
     const auto ready = changes_[i]->ready();
@@ -114,6 +113,10 @@ std::optional<PendingReport> Watch::pending(Moment now) const {
     }
     return pending;
   }
+  if (gate_) return PendingReport{"start", "an init condition says not yet", "condition", {}};
+  if (const auto waiting = trials_.waiting(); waiting && state_ == State::up && !hold_)
+    return PendingReport{action_name(spec_->conditions[*waiting].action), trials_.reason(*waiting),
+                         "splay", wall(*trials_.act_at(*waiting))};
   if (outdated() && (stay_ || load_waits_) && state_ != State::stopping)
     return PendingReport{"restart", "the configuration changed", load_waits_ ? "hold" : "a restart",
                          std::nullopt};
@@ -123,12 +126,13 @@ std::optional<PendingReport> Watch::pending(Moment now) const {
 std::string Watch::health() const {
   if (state_ != State::up) return state_ == State::failed ? "failing" : "unknown";
   bool unknown = false;
-  for (std::size_t i = 0; i < asked_.size(); ++i) {
+  for (std::uint32_t i = 0; i < spec_->conditions.size(); ++i) {
     const ConditionSpec& condition = spec_->conditions[i];
-    if (!asked_[i] || condition.kind != ConditionKind::poll || condition.action == Action::start)
-      continue;
-    if (asked_[i]->holds && condition.action != Action::notify) return "failing";
-    unknown = unknown || (asked_[i]->checked && asked_[i]->verdict == Verdict::unknown);
+    const bool judges = (condition.phases & (phase::kUp | phase::kAlways)) != 0;
+    if (!judges || condition.parent >= 0 || condition.news) continue;
+    if (condition.kind == ConditionKind::change || condition.kind == ConditionKind::exit) continue;
+    if (trials_.holds(i) && condition.action != Action::notify) return "failing";
+    unknown = unknown || (trials_.checked(i) && trials_.verdict(i) == Verdict::unknown);
   }
   return unknown ? "unknown" : "ok";
 }
@@ -165,19 +169,8 @@ WatchReport Watch::report(Moment now) const {
     report.expect_pid_file =
         file.starts_with('/') ? file : fmt::format("{}/{}", spec_->process.dir, file);
   }
-  static constexpr const char* kVerdicts[] = {"false", "true", "unknown"};
-  for (std::size_t i = 0; i < spec_->conditions.size(); ++i) {
-    if (changes_[i]) {
-      report.conditions.push_back(changes_[i]->report());
-      continue;
-    }
-    ConditionReport condition;
-    condition.id = spec_->conditions[i].id;
-    condition.verdict = kVerdicts[static_cast<int>(asked_[i]->verdict)];
-    condition.reason = asked_[i]->checked ? asked_[i]->reason : "not judged yet";
-    condition.checked_wall_ms = asked_[i]->checked;
-    report.conditions.push_back(std::move(condition));
-  }
+  for (std::uint32_t i = 0; i < spec_->conditions.size(); ++i)
+    report.conditions.push_back(changes_[i] ? changes_[i]->report() : trials_.report(i));
   return report;
 }
 

@@ -34,6 +34,8 @@ void Watch::enter(Step& step, State state, const Cause& cause) {
     last_change_ = LastChange{step.now.wall_ms, cause.action, cause.by, cause.reason};
   step.emit(fx::Note{spec_->name, NoteKind::change, before, shown_state(), cause.action, cause.by,
                      cause.reason, pid_});
+  tell_state(step, cause);
+  keep_steady(step);
 }
 
 void Watch::begin_start(Step& step, const Cause& cause) {
@@ -46,6 +48,24 @@ void Watch::begin_start(Step& step, const Cause& cause) {
   fault_by_ = "exit";
   due_ = step.now.time + spec_->start_timeout;
   enter(step, State::starting, cause);
+  if (!replaces_ && gated()) {
+    gate_ = true;
+    due_.reset();
+    launched_once_ = true;  // nobody waits for what may never be true
+    return arm(step);
+  }
+  go_on_with_start(step);
+}
+
+void Watch::go_on_with_start(Step& step) {
+  disarm(step);
+  gate_ = false;
+  due_ = step.now.time + spec_->start_timeout;
+  if (!replaces_ && take_over_other(step)) return;
+  begin_run(step);
+}
+
+void Watch::begin_run(Step& step) {
   if (const Command* before = hook(&HooksSpec::before_start))
     return spawn_errand(step, Purpose::before_start, *before, spec_->start_timeout);
   spawn_main(step);
@@ -54,7 +74,7 @@ void Watch::begin_start(Step& step, const Cause& cause) {
 void Watch::spawn_main(Step& step) {
   run_ = step.ids.make(number_);
   after_ = After::fail;
-  laddered_ = following_ = renewing_ = false;
+  laddered_ = following_ = renewing_ = adopting_ = false;
   pid_ = 0;
   started_ = step.now;
   tick_.reset();
@@ -62,7 +82,9 @@ void Watch::spawn_main(Step& step) {
   due_ = step.now.time + spec_->start_timeout;
   if (std::exchange(replaces_, false)) ++restarts_;
   dirty_ = true;  // after a before_start hook this is a turn of its own
-  begin_changes(step, std::nullopt);
+  begin_changes(std::nullopt, 0xff);
+  keep_steady(step);
+  count_start(step);
   fx::Spawn spawn;
   spawn.run = run_;
   spawn.watch = spec_->name;
@@ -72,6 +94,11 @@ void Watch::spawn_main(Step& step) {
   spawn.notify = spec_->ready.kind == ReadySpec::Kind::notify || spec_->watchdog.count() > 0;
   spawn.watchdog = spec_->watchdog;
   spawn.memo = encode(memo(Purpose::main));
+  if (spec_->rare) {
+    if (spec_->rare->clean_pid_file) spawn.stale_pid_file = spec_->process.pid_file;
+    if (spec_->rare->clean_unix_socket) spawn.stale_socket = spec_->rare->unix_socket;
+    if (spec_->rare->task && cause_.by == "condition") spawn.env = {{"SUPV_REASON", cause_.reason}};
+  }
   step.emit(std::move(spawn));
 }
 
@@ -80,7 +107,10 @@ void Watch::on_launched(Step& step, const ev::Launched& news) {
   pid_ = news.pid;
   started_ = news.started;
   launched_once_ = true;
-  if (state_ == State::starting) await_ready(step, started_.time);
+  if (state_ != State::starting) return;
+  if (adopting_) return taken_over(step);
+  arm(step);
+  await_ready(step, started_.time);
 }
 
 void Watch::await_ready(Step& step, Time since) {
@@ -92,6 +122,7 @@ void Watch::await_ready(Step& step, Time since) {
       tick_ = since + spec_->ready.after;
       return;
     case ReadySpec::Kind::notify:
+    case ReadySpec::Kind::condition:
       tick_.reset();
       return;
     case ReadySpec::Kind::tcp:
@@ -104,7 +135,8 @@ void Watch::await_ready(Step& step, Time since) {
 void Watch::on_ready(Step& step, RunId run) {
   // A run that has its socket for the watchdog alone may speak too early.
   const ReadySpec::Kind kind = spec_->ready.kind;
-  const bool asked = kind != ReadySpec::Kind::alive && kind != ReadySpec::Kind::after;
+  const bool asked = kind == ReadySpec::Kind::notify || kind == ReadySpec::Kind::tcp ||
+                     kind == ReadySpec::Kind::file;
   if (asked && run == run_ && state_ == State::starting && !following_) become_up(step);
 }
 
@@ -116,6 +148,8 @@ void Watch::become_up(Step& step) {
   failure_.clear();
   tick_.reset();
   due_.reset();
+  if (spec_->rare && spec_->rare->task && spec_->rare->task->timeout.count() > 0)
+    due_ = started_.time + spec_->rare->task->timeout;
   enter(step, State::up, {"", "", ""});
   const Duration extra = again ? spec_->restart_grace : spec_->start_grace;
   grace_until_ = step.now.time + spec_->grace + extra;
@@ -124,7 +158,7 @@ void Watch::become_up(Step& step) {
   const Command* after = again ? hook(&HooksSpec::after_restart) : nullptr;
   if (after == nullptr) after = hook(&HooksSpec::after_start);
   if (after != nullptr) spawn_loose(step, *after);
-  if (monitored_) arm(step);
+  arm(step);
 }
 
 void Watch::on_alive(Step& step, const ev::Alive& news) {
@@ -155,7 +189,7 @@ void Watch::on_followed(Step& step, const ev::Followed& news) {
 void Watch::renewed(Step& step) {
   if (after_ != After::respawn) return ladder(step);
   ++restarts_;
-  begin_changes(step, std::nullopt);
+  begin_changes(std::nullopt, 0xff);
   become_up(step);
 }
 

@@ -14,6 +14,10 @@ void Watch::begin_stop(Step& step, const Cause& cause, After after) {
   disarm(step);
   after_ = after;
   cause_ = cause;
+  if (std::exchange(gate_, false)) {  // nothing of it has begun
+    due_.reset();
+    return settle(step);
+  }
   tick_.reset();
   due_.reset();
   alive_by_.reset();
@@ -56,6 +60,7 @@ void Watch::ladder(Step& step) {
 }
 
 void Watch::on_start_failed(Step& step, const ev::StartFailed& news) {
+  if (news.run == run_ && adopting_) return not_taken_over(step, news.text);
   const std::string what =
       news.text.empty() ? std::generic_category().message(news.error) : news.text;
   std::string how = news.step.empty() ? what : fmt::format("{}: {}", news.step, what);
@@ -101,10 +106,11 @@ void Watch::on_exited(Step& step, const ev::Exited& news) {
     return;
   }
   if (state_ == State::starting) failure_ += " before it was up";
-  failed_start_ = state_ == State::starting;
+  const bool task = spec_->rare && spec_->rare->task;
+  failed_start_ = state_ == State::starting && !(task && well);
   after_ = After::fail;
   for (std::uint32_t i = 0; i < spec_->conditions.size(); ++i)
-    if (asked_[i] && spec_->conditions[i].kind == ConditionKind::exit && monitored_)
+    if (spec_->conditions[i].kind == ConditionKind::exit && armed_ == run_)
       step.emit(fx::TellEnd{run_, i, news.status});
   due_.reset();
   tick_.reset();
@@ -171,7 +177,7 @@ void Watch::settle(Step& step) {
     case After::rest:
       due_.reset();
       enter(step, State::stopped, cause_);
-      return arm_idle(step);
+      return arm(step);
     case After::respawn:
       if (closing_) return enter(step, State::stopped, cause_);
       replaces_ = true;
@@ -187,12 +193,14 @@ void Watch::settle(Step& step) {
 void Watch::fail(Step& step) {
   const Cause cause{"restart", fault_by_, failure_};
   due_.reset();
+  if (spec_->rare && spec_->rare->task && !closing_ && monitored_ && wanted_)
+    return task_ended(step, cause);
   if (closing_ || !wanted_ || !monitored_)
     return enter(step, State::stopped, {"", cause.by, failure_});
   const bool out = std::exchange(out_, false);
   if (!out && !spec_->keepalive) {
     enter(step, failed_start_ ? State::failed : State::exited, {"", cause.by, failure_});
-    return arm_idle(step);
+    return arm(step);
   }
   const auto lived = step.now.time - started_.time;
   if (!failed_start_ && lived >= spec_->backoff.reset_after) failures_ = 0;
@@ -201,8 +209,18 @@ void Watch::fail(Step& step) {
     const std::string why =
         fmt::format("flapping, {}: {}", due_ ? "will be tried again" : "given up", failure_);
     last_change_ = LastChange{step.now.wall_ms, "stop", "flapping", why};
-    return enter(step, State::failed, {"", "flapping", why});
+    enter(step, State::failed, {"", "flapping", why});
+    tell_flapping(step, why);
+    return arm(step);
   }
+  const Duration delay = back_off(step);
+  if (delay < Duration(1)) return next_try(step, cause);
+  set_due(step.now, delay);
+  enter(step, State::backoff, {"", cause.by, failure_});
+}
+
+/// How long to wait before the next try; counts this failure.
+Duration Watch::back_off(Step& step) {
   const BackoffSpec& backoff = spec_->backoff;
   double delay = 0;
   if (failures_ > 0) {
@@ -212,10 +230,23 @@ void Watch::fail(Step& step) {
     delay *= 1.0 + backoff.jitter / 100.0 * (2.0 * step.random.unit() - 1.0);
   }
   ++failures_;
-  if (delay < 1.0) return next_try(step, cause);
-  set_due(step.now, Duration(static_cast<std::int64_t>(delay)));
+  return Duration(static_cast<std::int64_t>(delay));
+}
+
+/// A task's command has ended: repeated while it fails and may be, else back to its conditions.
+void Watch::task_ended(Step& step, const Cause& cause) {
+  const bool well = !failed_start_ && last_exit_ && last_exit_->code == 0 &&
+                    std::string_view(fault_by_) == "exit";
+  if (well || failures_ >= spec_->rare->task->retry) {
+    order(false, {"", "exit", failure_});
+    failures_ = 0;
+    if (well) failure_.clear();
+    enter(step, well ? State::exited : State::failed, {"", cause.by, failure_});
+    return arm(step);
+  }
+  const Duration delay = std::max(back_off(step), Duration(1));
+  set_due(step.now, delay);
   enter(step, State::backoff, {"", cause.by, failure_});
-  arm_idle(step);
 }
 
 void Watch::next_try(Step& step, const Cause& cause) {

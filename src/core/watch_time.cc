@@ -35,6 +35,7 @@ void Watch::on_tick(Step& step) {
     case ReadySpec::Kind::after:
       return become_up(step);
     case ReadySpec::Kind::notify:
+    case ReadySpec::Kind::condition:
       return;
     case ReadySpec::Kind::tcp:
     case ReadySpec::Kind::file:
@@ -55,7 +56,12 @@ void Watch::on_due(Step& step) {
                    : fmt::format("; pid file {} names no process", spec_->process.pid_file.text());
       return end_by_fault(step, "exit", why);
     }
-    case State::up:  // the daemon ended and its pid file names no successor
+    case State::up:
+      if (spec_->rare && spec_->rare->task && pid_ != 0)
+        return end_by_fault(
+            step, "watchdog",
+            fmt::format("not done within {}", format_duration(spec_->rare->task->timeout)));
+      // the daemon ended and its pid file names no successor
       return end_by_fault(step, "exit", failure_);
     case State::stopping:  // the stop command was not enough
       if (!laddered_) ladder(step);
@@ -91,6 +97,7 @@ void Watch::on_deadline(Step& step) {
   if (tick_ && *tick_ <= now) on_tick(step);
   if (due_ && *due_ <= now) on_due(step);
   poll(step);
+  for (const std::uint32_t i : trials_.take_splayed(now)) decide(step, i, false);
   judge_changes(step);
 }
 

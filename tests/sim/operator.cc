@@ -171,6 +171,9 @@ void Operator::check(const Action& action, const Report& report) const {
     case Verb::quit:
     case Verb::terminate:
       return;
+    case Verb::remove:
+      if (watch != nullptr) violated(what + " but is still there");
+      return;
   }
 }
 

@@ -69,9 +69,9 @@ struct Describe {
 
 std::string describe_event(const Event& event) {
   static constexpr const char* kNames[] = {
-      "tick",  "boot",     "launched",     "start failed", "exited",   "gone",
-      "stuck", "followed", "not followed", "ready",        "alive",    "judged",
-      "http",  "asked",    "client gone",  "loaded",       "rejected", "signalled"};
+      "tick",     "boot",         "launched", "start failed", "exited",   "gone",      "stuck",
+      "followed", "not followed", "ready",    "alive",        "judged",   "delivered", "http",
+      "asked",    "client gone",  "loaded",   "rejected",     "signalled"};
   std::string text = fmt::format("> {}", kNames[event.index()]);
   std::visit(
       [&](const auto& news) {
@@ -123,6 +123,18 @@ void SimWorld::act(const fx::Spawn& spawn) {
     sockets_.insert(spawn.run);
   }
   send(packet_of(message, std::move(handles)));
+}
+
+void SimWorld::act(const fx::Adopt& adopt) {
+  say(ev::StartFailed{adopt.run, "adopt", 0, "nobody is there"});
+}
+
+void SimWorld::act(const fx::Deliver& deliver) {
+  const bool good = sim_.dice.chance(0.8);
+  const std::uint64_t tag = deliver.tag;
+  sim_.agenda.in(sim_.dice.time(Duration(0), milliseconds(500)), [this, tag, good] {
+    if (brain_ != 0 && booted_) say(ev::Delivered{tag, good, true, good ? "" : "refused"});
+  });
 }
 
 void SimWorld::act(const fx::Stop& stop) {

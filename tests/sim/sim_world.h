@@ -71,6 +71,8 @@ class SimWorld final : public World {
   void act(const fx::Follow& follow);
   void act(const fx::Amend& amend);
   void act(const fx::Forget& forget);
+  void act(const fx::Adopt& adopt);
+  void act(const fx::Deliver& deliver);
   void act(const fx::Arm& arm);
   void act(const fx::Disarm& disarm);
   void act(const fx::Poll& poll);

@@ -32,7 +32,23 @@ enum supv_kind {
   SUPV_CHANGE = 2 /* fed with samples of a watched value; supvd keeps the timeline and judges it */
 };
 
-enum supv_event_kind { SUPV_TICK = 0, SUPV_ENDED = 1 };
+enum supv_event_kind {
+  SUPV_TICK = 0,
+  SUPV_ENDED = 1,
+  SUPV_REPLY = 2 /* the answer to host->http or host->run; see `reply` */
+};
+
+/* Properties of a kind of condition, in supv_condition_descriptor.flags. */
+enum supv_flag {
+  /* It may wait: for a disk, a file server, a name, a peer. It is then run on a thread of its own
+   * in a host process, with a deadline, and can only use option and watch_name of its host. Beside
+   * its own options it can ask for "watch.log", the files that its watch's output goes to, joined
+   * by '\n', and "watch.dir", what relative paths of its watch are relative to. */
+  SUPV_WAITS = 1,
+  /* With SUPV_WAITS: it compares with what it saw when it was armed. It is asked once right then,
+   * and that answer counts for nothing. */
+  SUPV_BASELINE = 2
+};
 
 enum supv_type {
   SUPV_TEXT = 0,
@@ -60,8 +76,36 @@ struct supv_event {
   enum supv_event_kind kind;
   int64_t monotonic_ns;
   int64_t wall_ns;
-  int exit_code;   /* SUPV_ENDED: -1 if killed by a signal or unknown */
-  int exit_signal; /* SUPV_ENDED: 0 if it exited */
+  int exit_code;                  /* SUPV_ENDED: -1 if killed by a signal or unknown */
+  int exit_signal;                /* SUPV_ENDED: 0 if it exited */
+  const struct supv_reply* reply; /* SUPV_REPLY: the answer; else NULL */
+};
+
+/* What came of host->http or host->run. Lives until the call returns. */
+struct supv_reply {
+  uint32_t size;
+  const char* error; /* no answer, and why, in one line; NULL: there is one */
+  int status;        /* http: the status code; run: the exit code, -1 if killed by a signal */
+  int signal;        /* run: what killed it, else 0 */
+  const char* text;  /* http: the body; run: the first 64 KiB of stdout; not terminated */
+  size_t text_size;
+};
+
+/* A request for host->http. NULL texts are empty. */
+struct supv_http_request {
+  uint32_t size;
+  const char* method;  /* "GET" */
+  const char* url;     /* http:// or https:// */
+  const char* headers; /* "Name: value" lines, joined by '\n' */
+  const char* body;
+  const char* unix_socket; /* path of a socket to connect to in place of the URL's host */
+  const char* ca_file;     /* PEM, in place of the system's authorities */
+  const char* client_cert;
+  const char* client_key;
+  const char* tls_server_name;
+  int insecure;  /* does not verify the server's certificate */
+  int redirects; /* how many are followed; 0: none */
+  int64_t timeout_ms;
 };
 
 struct supv_verdict {
@@ -95,6 +139,19 @@ struct supv_host {
   int (*usage)(void* context, enum supv_scope scope, int with_pss, struct supv_usage* usage);
   /* Says an outcome that was SUPV_PENDING. */
   void (*conclude)(void* context, const struct supv_verdict* verdict);
+  /* Both ask for something that takes time: 0 and the answer comes as SUPV_REPLY (return
+   * SUPV_PENDING meanwhile), or -1 when one of them is under way already. */
+  int (*http)(void* context, const struct supv_http_request* request);
+  /* Runs a command line as `start` does: as the watch's user, in its directory and environment, in
+   * a tree of processes of its own, which is killed when the time is up. */
+  int (*run)(void* context, const char* command, int64_t timeout_ms);
+  /* Reads a file below /proc or /sys that never waits, at most `room` bytes; the number of bytes
+   * read, or -errno. It is read once per instant, however many conditions ask. */
+  int64_t (*read)(void* context, const char* path, char* bytes, size_t room);
+  /* The cgroup v2 directory of the run's tree; NULL when it has none of its own. */
+  const char* (*cgroup)(void* context);
+  /* The run's processes: writes at most `room` pids, returns how many there are. */
+  size_t (*pids)(void* context, enum supv_scope scope, int32_t* pids, size_t room);
 };
 
 struct supv_condition_descriptor {
@@ -109,6 +166,7 @@ struct supv_condition_descriptor {
   void* (*create)(const struct supv_host* host, char* error, size_t room);
   void (*on_event)(void* self, const struct supv_event* event, struct supv_verdict* verdict);
   void (*destroy)(void* self);
+  uint32_t flags; /* supv_flag */
 };
 
 #ifdef __cplusplus

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 /// The C++ face of <supv/condition.h>: derive from Condition, end with one SUPV_CONDITION line.
 /// Needs C++17 and nothing else.
@@ -25,6 +26,8 @@ struct Verdict {
 inline Verdict ok(std::string reason = {}) { return {SUPV_OK, std::move(reason)}; }
 inline Verdict fire(std::string reason) { return {SUPV_FIRE, std::move(reason)}; }
 inline Verdict unknown(std::string reason) { return {SUPV_UNKNOWN, std::move(reason)}; }
+/// It was asked for something that takes time; answered() says the verdict.
+inline Verdict pending() { return {SUPV_PENDING, {}}; }
 
 /// Two numbers as people read them, for reasons: "1.5 GiB", "312 MiB", "17 B"; "97.5%".
 inline std::string bytes_text(double bytes) {
@@ -84,6 +87,35 @@ class Host {
     usage.size = sizeof usage;
     return host_->usage(host_->context, scope, with_pss ? 1 : 0, &usage) == 0;
   }
+  /// False when an answer is still awaited; otherwise return pending().
+  bool http(supv_http_request request) const {
+    request.size = sizeof request;
+    return host_->http(host_->context, &request) == 0;
+  }
+  bool run(const std::string& command, std::int64_t timeout_ms) const {
+    return host_->run(host_->context, command.c_str(), timeout_ms) == 0;
+  }
+  /// The text of a file below /proc or /sys; false when it cannot be read.
+  bool read(const std::string& path, std::string& text) const {
+    text.resize(std::size_t{64} * 1024);
+    const std::int64_t size = host_->read(host_->context, path.c_str(), text.data(), text.size());
+    text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    return size >= 0;
+  }
+  /// Empty when the run's tree has no cgroup of its own.
+  std::string cgroup() const {
+    const char* path = host_->cgroup(host_->context);
+    return path == nullptr ? std::string() : std::string(path);
+  }
+  std::vector<std::int32_t> pids(supv_scope scope) const {
+    std::vector<std::int32_t> all(64);
+    for (;;) {
+      const std::size_t count = host_->pids(host_->context, scope, all.data(), all.size());
+      const bool fits = count <= all.size();
+      all.resize(count);
+      if (fits) return all;
+    }
+  }
 
  private:
   [[noreturn]] static void refuse(const char* option, const char* what, const std::string& value) {
@@ -105,6 +137,8 @@ class Condition {
   virtual ~Condition() = default;
   virtual Verdict poll(const supv_event&) { return ok(); }
   virtual Verdict ended(const supv_event&) { return ok(); }
+  /// What came of Host::http or Host::run.
+  virtual Verdict answered(const supv_reply&) { return ok(); }
 };
 
 namespace detail {
@@ -142,8 +176,9 @@ inline void say_thrown(Instance& instance, const char* what, supv_verdict& verdi
 inline void on_event(void* self, const supv_event* event, supv_verdict* verdict) noexcept {
   auto* instance = static_cast<Instance*>(self);
   try {
-    Verdict said = event->kind == SUPV_ENDED ? instance->condition->ended(*event)
-                                             : instance->condition->poll(*event);
+    Verdict said = event->kind == SUPV_ENDED   ? instance->condition->ended(*event)
+                   : event->kind == SUPV_REPLY ? instance->condition->answered(*event->reply)
+                                               : instance->condition->poll(*event);
     instance->reason = std::move(said.reason);
     verdict->outcome = said.outcome;
     verdict->reason = instance->reason.c_str();
@@ -176,7 +211,11 @@ constexpr std::uint32_t count(NoOptions) { return 0; }
 
 /// SUPV_CONDITION(Class, "name", "when it is true", SUPV_POLL, options): `options` is an array of
 /// supv_option. A condition without options takes supv::sdk::kNoOptions.
-#define SUPV_CONDITION(Class, name, help, kind, options)               \
+#define SUPV_CONDITION(Class, name, help, kind, options) \
+  SUPV_CONDITION_THAT(Class, name, help, kind, options, 0)
+
+/// The same with supv_flags: SUPV_WAITS for one that may block.
+#define SUPV_CONDITION_THAT(Class, name, help, kind, options, flags)   \
   extern "C" __attribute__((visibility("default")))                    \
   const supv_condition_descriptor SUPV_CONDITION_SYMBOL;               \
   extern "C" const supv_condition_descriptor SUPV_CONDITION_SYMBOL = { \
@@ -189,4 +228,5 @@ constexpr std::uint32_t count(NoOptions) { return 0; }
       supv::sdk::detail::count(options),                               \
       supv::sdk::detail::create<Class>,                                \
       supv::sdk::detail::on_event,                                     \
-      supv::sdk::detail::destroy}
+      supv::sdk::detail::destroy,                                      \
+      flags}
