@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <iterator>
+#include <utility>
 
 #include "base/check.h"
 
@@ -16,7 +18,6 @@ namespace {
 constexpr long kMaxPlainConnections = 64;
 constexpr long kMaxTlsConnections = 2;
 constexpr long kMaxStreams = 250;  ///< What a Consul agent allows on one connection.
-constexpr long kConnectTimeoutMs = 3000;
 
 /// libcurl 7.88 does not mark the pair of sockets that it makes for itself.
 void close_on_exec_everything() {
@@ -40,15 +41,17 @@ curl_blob blob(const std::string& bytes) {
 }  // namespace
 
 std::optional<UrlParts> split_url(std::string_view url) {
+  constexpr std::pair<std::string_view, const char*> kSchemes[] = {
+      {"http", "80"}, {"https", "443"}, {"smtp", "25"}, {"smtps", "465"}, {"udp", ""}};
+  const std::size_t scheme = std::min(url.find("://"), url.size());
+  const auto known = std::find_if(std::begin(kSchemes), std::end(kSchemes), [&](const auto& one) {
+    return one.first == url.substr(0, scheme);
+  });
+  if (known == std::end(kSchemes) || scheme == url.size()) return std::nullopt;
   UrlParts parts;
-  if (url.substr(0, 8) == "https://") {
-    parts.tls = true;
-    url.remove_prefix(8);
-  } else if (url.substr(0, 7) == "http://") {
-    url.remove_prefix(7);
-  } else {
-    return std::nullopt;
-  }
+  parts.scheme = known->first;
+  parts.tls = known->first.back() == 's';
+  url.remove_prefix(scheme + 3);
   const auto slash = std::min(url.find_first_of("/?"), url.size());
   const std::string_view authority = url.substr(0, slash);
   parts.rest = url.substr(slash);
@@ -58,8 +61,8 @@ std::optional<UrlParts> split_url(std::string_view url) {
       colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket);
   parts.host = authority.substr(0, has_port ? colon : authority.size());
   if (has_port) parts.port = authority.substr(colon + 1);
-  if (parts.port.empty()) parts.port = parts.tls ? "443" : "80";
-  if (parts.host.empty()) return std::nullopt;
+  if (parts.port.empty()) parts.port = known->second;
+  if (parts.host.empty() || parts.port.empty()) return std::nullopt;
   return parts;
 }
 
@@ -70,6 +73,7 @@ Origin::Origin(const CurlApi& curl, SocketWatch& sockets, const UrlParts& url,
       connection_(connection),
       credentials_(std::move(credentials)),
       tls_(url.tls),
+      mail_(url.mail()),
       multi_(curl.multi_init()),
       last_used_(Clock::now()) {
   SUPV_CHECK(multi_ != nullptr);
@@ -98,19 +102,22 @@ void Origin::configure(CURL* easy) const {
   const auto set = [&](CURLoption option, auto value) { curl_.easy_setopt(easy, option, value); };
   set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
   set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_NOPROXY, "*");  // libcurl would send even loopback through http_proxy.
-  set(CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+  // libcurl would send even loopback through http_proxy.
+  set(CURLOPT_NOPROXY, connection_.proxy.empty() ? "*" : "");
+  if (!connection_.proxy.empty()) set(CURLOPT_PROXY, connection_.proxy.c_str());
+  // Else the end of a request would wait for the name server, and everything with it.
+  set(CURLOPT_QUICK_EXIT, 1L);
   set(CURLOPT_FOLLOWLOCATION, 0L);
-  set(CURLOPT_PROTOCOLS_STR, "http,https");
-  set(CURLOPT_ACCEPT_ENCODING, "gzip");
+  set(CURLOPT_PROTOCOLS_STR, mail_ ? "smtp,smtps" : "http,https");
   if (!connection_.unix_socket.empty())
     set(CURLOPT_UNIX_SOCKET_PATH, connection_.unix_socket.c_str());
-  if (!tls_) {
-    set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-    return;
+  if (!mail_) {
+    set(CURLOPT_ACCEPT_ENCODING, "gzip");
+    const auto version = tls_ ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
+    set(CURLOPT_HTTP_VERSION, static_cast<long>(version));
+    set(CURLOPT_PIPEWAIT, tls_ ? 1L : 0L);
   }
-  set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
-  set(CURLOPT_PIPEWAIT, 1L);
+  // Not only if `tls_`: STARTTLS and a redirect come to it too.
   set(CURLOPT_SSL_VERIFYPEER, connection_.insecure ? 0L : 1L);
   set(CURLOPT_SSL_VERIFYHOST, connection_.insecure ? 0L : 2L);
   if (connect_to_ != nullptr) set(CURLOPT_CONNECT_TO, connect_to_);

@@ -15,13 +15,15 @@ using Clock = std::chrono::steady_clock;
 
 /// Scheme, host and port of a URL. Host keeps the brackets of an IPv6 address.
 struct UrlParts {
-  bool tls = false;
+  std::string scheme;  ///< http, https, smtp, smtps, udp
+  bool tls = false;    ///< From the first byte on.
   std::string host;
-  std::string port;  ///< The scheme's own when the URL has none.
+  std::string port;  ///< The scheme's own when the URL has none; udp has none.
   std::string rest;  ///< From the path on.
   std::string authority() const { return host + ':' + port; }
+  bool mail() const { return scheme.starts_with("smtp"); }
 };
-/// Empty for anything but http:// and https:// with a host.
+/// Empty for any other scheme, and without a host or a port.
 std::optional<UrlParts> split_url(std::string_view url);
 
 /// Who polls an origin's sockets.
@@ -69,6 +71,7 @@ class Origin {
   Connection connection_;
   Credentials credentials_;
   bool tls_;
+  bool mail_;
   CURLM* multi_;
   curl_slist* connect_to_ = nullptr;
   std::optional<Clock::time_point> wake_;

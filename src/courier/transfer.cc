@@ -2,6 +2,8 @@
 
 #include <strings.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -17,6 +19,27 @@ std::string_view trim(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+/// As it stands in a request; null: curl says it by itself.
+const char* verb(Method method) {
+  switch (method) {
+    case Method::put:
+      return "PUT";
+    case Method::remove:
+      return "DELETE";
+    case Method::patch:
+      return "PATCH";
+    case Method::options:
+      return "OPTIONS";
+    case Method::get:
+    case Method::head:
+    case Method::post:
+    case Method::mail:
+    case Method::datagram:
+      return nullptr;
+  }
+  return nullptr;
 }
 
 bool same_name(std::string_view a, std::string_view b) {
@@ -40,6 +63,7 @@ Transfer::Transfer(const CurlApi& curl, Origin& origin, Request request, std::si
   set(CURLOPT_WRITEDATA, this);
   set(CURLOPT_HEADERFUNCTION, &Transfer::on_header);
   set(CURLOPT_HEADERDATA, this);
+  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request_.connect_ms));
   origin_.configure(easy_);
   set_request(*split_url(request_.url));
   origin_.add(easy_);
@@ -50,6 +74,7 @@ Transfer::~Transfer() {
   origin_.remove(easy_);
   curl_.easy_cleanup(easy_);
   curl_.slist_free_all(headers_);
+  curl_.slist_free_all(recipients_);
 }
 
 void Transfer::set_request(const UrlParts& url) {
@@ -66,21 +91,74 @@ void Transfer::set_request(const UrlParts& url) {
   } else {
     set(CURLOPT_URL, request_.url.c_str());
   }
-  switch (request_.method) {
-    case Method::get:
-      break;
-    case Method::put:
-      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
-      set(CURLOPT_POSTFIELDS, request_.body.c_str());
-      set(CURLOPT_CUSTOMREQUEST, "PUT");
-      add_header("Content-Type: application/octet-stream");
-      add_header("Expect:");
-      break;
-    case Method::remove:
-      set(CURLOPT_CUSTOMREQUEST, "DELETE");
-      break;
+  if (request_.method == Method::mail) return set_mail();
+  set_body();
+  if (request_.redirects > 0) {
+    set(CURLOPT_FOLLOWLOCATION, 1L);
+    set(CURLOPT_MAXREDIRS, static_cast<long>(request_.redirects));
   }
   set(CURLOPT_HTTPHEADER, headers_);
+}
+
+void Transfer::set_body() {
+  const auto set = [&](CURLoption option, auto value) { curl_.easy_setopt(easy_, option, value); };
+  const Method method = request_.method;
+  const bool always = method == Method::put || method == Method::post || method == Method::patch;
+  if (always || !request_.body.empty()) {
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+    set(CURLOPT_POSTFIELDS, request_.body.c_str());
+    const bool typed =
+        std::any_of(request_.headers.begin(), request_.headers.end(), [](std::string_view header) {
+          return same_name(header.substr(0, header.find(':')), "Content-Type");
+        });
+    if (!typed) {
+      headers_ = curl_.slist_append(headers_, "Content-Type: application/octet-stream");
+    }
+    headers_ = curl_.slist_append(headers_, "Expect:");
+    // A body makes a POST of what has no word of its own.
+    if (method == Method::get) set(CURLOPT_CUSTOMREQUEST, "GET");
+  }
+  if (method == Method::head) set(CURLOPT_NOBODY, 1L);
+  if (const char* word = verb(method)) set(CURLOPT_CUSTOMREQUEST, word);
+}
+
+void Transfer::set_mail() {
+  const auto set = [&](CURLoption option, auto value) { curl_.easy_setopt(easy_, option, value); };
+  const Envelope& envelope = request_.envelope;
+  set(CURLOPT_MAIL_FROM, ('<' + envelope.from + '>').c_str());
+  for (const std::string& recipient : envelope.recipients)
+    recipients_ = curl_.slist_append(recipients_, ('<' + recipient + '>').c_str());
+  set(CURLOPT_MAIL_RCPT, recipients_);
+  if (!envelope.user.empty()) {
+    set(CURLOPT_USERNAME, envelope.user.c_str());
+    set(CURLOPT_PASSWORD, envelope.password.c_str());
+  }
+  switch (envelope.tls) {
+    case Envelope::Tls::none:
+      break;
+    case Envelope::Tls::attempt:
+      set(CURLOPT_USE_SSL, static_cast<long>(CURLUSESSL_TRY));
+      break;
+    case Envelope::Tls::require:
+      set(CURLOPT_USE_SSL, static_cast<long>(CURLUSESSL_ALL));
+      break;
+  }
+  set(CURLOPT_UPLOAD, 1L);
+  set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+  set(CURLOPT_READFUNCTION, &Transfer::on_upload);
+  set(CURLOPT_READDATA, this);
+  // A server that has hung up meanwhile, or other credentials: mails are rare, connections cheap.
+  set(CURLOPT_FRESH_CONNECT, 1L);
+  set(CURLOPT_FORBID_REUSE, 1L);
+}
+
+std::size_t Transfer::on_upload(char* room, std::size_t, std::size_t size, void* self) {
+  auto* transfer = static_cast<Transfer*>(self);
+  const std::string_view left =
+      std::string_view(transfer->request_.body).substr(transfer->uploaded_);
+  const std::size_t taken = left.copy(room, size);
+  transfer->uploaded_ += taken;
+  return taken;
 }
 
 std::size_t Transfer::on_body(char* bytes, std::size_t, std::size_t size, void* self) {
@@ -104,6 +182,10 @@ std::size_t Transfer::on_header(char* bytes, std::size_t, std::size_t size, void
 }
 
 void Transfer::take_header(std::string_view line) {
+  if (line.starts_with("HTTP/")) {  // Of a redirect only the last answer counts.
+    done_.index = done_.last_contact_ms = done_.retry_after_s = 0;
+    done_.known_leader = true;
+  }
   const auto colon = line.find(':');
   if (colon == std::string_view::npos) return;
   const std::string_view name = line.substr(0, colon);
@@ -119,7 +201,8 @@ Done Transfer::finish(CURLcode result) {
   if (result != CURLE_OK) return failed(describe(result));
   long version = 0;
   curl_.easy_getinfo(easy_, CURLINFO_HTTP_VERSION, &version);
-  if (origin_.tls() && version < CURL_HTTP_VERSION_2_0) origin_.without_multiplexing();
+  const bool mail = request_.method == Method::mail;
+  if (origin_.tls() && !mail && version < CURL_HTTP_VERSION_2_0) origin_.without_multiplexing();
   long status = 0;
   curl_.easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
   done_.status = static_cast<int>(status);
@@ -160,6 +243,8 @@ std::string Transfer::describe(CURLcode result) const {
             " other requests are under way)";
   } else if (result == CURLE_UNSUPPORTED_PROTOCOL) {
     text += " (is this an HTTP server?)";
+  } else if (result == CURLE_TOO_MANY_REDIRECTS) {
+    text = "more than " + std::to_string(request_.redirects) + " redirects";
   }
   return text;
 }

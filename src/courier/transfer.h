@@ -26,8 +26,11 @@ class Transfer {
 
  private:
   static std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* self);
+  static std::size_t on_upload(char* room, std::size_t, std::size_t size, void* self);
   static std::size_t on_header(char* bytes, std::size_t, std::size_t size, void* self);
   void set_request(const UrlParts& url);
+  void set_body();
+  void set_mail();
   void take_header(std::string_view line);
   Done failed(const std::string& error) const;
   std::string describe(CURLcode result) const;
@@ -38,6 +41,8 @@ class Transfer {
   std::size_t& buffered_;
   CURL* easy_;
   curl_slist* headers_ = nullptr;
+  curl_slist* recipients_ = nullptr;
+  std::size_t uploaded_ = 0;  ///< Of a mail's text.
   Done done_;
   const char* refused_ = nullptr;  ///< Why on_body stopped the transfer.
   char error_[CURL_ERROR_SIZE] = {};

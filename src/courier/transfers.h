@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "courier/datagrams.h"
 #include "courier/origin.h"
 #include "courier/transfer.h"
 #include "courier/wire.h"
@@ -37,7 +38,7 @@ class Transfers : private SocketWatch {
   int fd() const { return epoll_.get(); }
   /// When run() has something to do at the latest.
   std::optional<Clock::time_point> wake() const;
-  std::size_t under_way() const { return transfers_.size(); }
+  std::size_t under_way() const { return transfers_.size() + lookups_.size(); }
 
  private:
   struct UnderWay {
@@ -45,9 +46,18 @@ class Transfers : private SocketWatch {
     std::multimap<Clock::time_point, Id>::iterator deadline;
   };
 
+  struct Lookup {
+    std::uint64_t tag = 0;
+    std::uint32_t deadline_ms = 0;
+    std::multimap<Clock::time_point, Id>::iterator deadline;
+  };
+
   void watch(Origin& origin, curl_socket_t socket, int what) override;
-  Origin* find_origin(const Request& request, std::string& error);
+  Origin* find_origin(const Request& request, const UrlParts& url, std::string& error);
+  bool begin(Id id, Request& request, std::string& error);
   void take_sockets();
+  void take_datagrams();
+  void give_up(Id id);
   void take_timers();
   void take_ended();
   void drop_idle_origins();
@@ -62,6 +72,8 @@ class Transfers : private SocketWatch {
   std::map<std::string, std::unique_ptr<Origin>> origins_;
   std::unordered_map<Id, UnderWay> transfers_;
   std::unordered_map<const Transfer*, Id> ids_;
+  Datagrams datagrams_;
+  std::unordered_map<Id, Lookup> lookups_;  ///< Datagrams that have not been sent yet.
   std::multimap<Clock::time_point, Id> deadlines_;
   std::vector<Finished> finished_;
 };

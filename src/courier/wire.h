@@ -17,7 +17,10 @@ inline constexpr std::size_t kMaxBody = std::size_t{8} * 1024 * 1024;
 /// The largest request, everything counted.
 inline constexpr std::size_t kMaxRequest = std::size_t{1024} * 1024;
 
-enum class Method : std::uint8_t { get, put, remove };
+/// Those of HTTP, and two that are not HTTP: a mail, and one UDP datagram.
+enum class Method : std::uint8_t { get, put, remove, head, post, patch, options, mail, datagram };
+/// "GET", "DELETE", ... to a method of HTTP.
+std::optional<Method> parse_method(std::string_view text);
 
 /// How the server of a request is reached, apart from its URL.
 struct Connection {
@@ -28,7 +31,19 @@ struct Connection {
   std::string client_key;
   std::string tls_server_name;  ///< Name for SNI and verification instead of the URL's host.
   bool insecure = false;        ///< Does not verify the server's certificate.
+  std::string proxy{};  ///< URL of an HTTP proxy; empty: none, whatever the environment says.
   bool operator==(const Connection&) const = default;
+};
+
+/// The envelope of a mail; its text, headers included, is the request's body.
+struct Envelope {
+  enum class Tls : std::uint8_t { none, attempt, require };
+  std::string from;                     ///< Addresses, without angle brackets.
+  std::vector<std::string> recipients;  ///< The mail is refused if one of them is.
+  std::string user;                     ///< Empty: no authentication.
+  std::string password;                 ///< Never shown.
+  Tls tls = Tls::none;                  ///< STARTTLS, for smtp://.
+  bool operator==(const Envelope&) const = default;
 };
 
 struct Request {
@@ -37,16 +52,25 @@ struct Request {
   /// and connection, while the request is under way or 60 s after its end.
   std::string reuse;
   Method method = Method::get;
-  std::string url;                   ///< http:// or https:// only.
+  /// http:// or https://; for a mail smtp:// or smtps:// (its path is the name for HELO); for a
+  /// datagram udp://HOST:PORT.
+  std::string url;
   std::vector<std::string> headers;  ///< "Name: value"; may hold secrets, never shown.
-  std::string body;                  ///< Only for put.
+  /// Of every method but mail and datagram optional. Without a Content-Type among the headers it
+  /// is application/octet-stream.
+  std::string body;
+  std::uint32_t redirects = 0;  ///< So many are followed; with 0 a redirect is the answer.
+  Envelope envelope;            ///< Only for mail.
   Connection connection;
   std::uint32_t deadline_ms = 10000;  ///< For the whole exchange, connecting included.
+  std::uint32_t connect_ms = 3000;    ///< For connecting, name resolution included.
 };
 
 struct Done {
   std::uint64_t tag = 0;
-  int status = 0;                     ///< 0: no answer; `error` says why.
+  /// 0: no answer; `error` says why. Of a mail the server's last reply (250), of a datagram 200
+  /// once the network has taken it.
+  int status = 0;
   std::string error;                  ///< One line without secrets.
   std::uint64_t index = 0;            ///< X-Consul-Index; 0 when absent.
   bool known_leader = true;           ///< X-Consul-KnownLeader; true when absent.
