@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -36,7 +37,6 @@ class ContactReader {
   void read_groups(const Node& node, ContactSpec& spec);
   void read_options(const Document& document, const Node& contact, const Level& kind,
                     const Node& options, ContactSpec& spec);
-  std::string option(const Key& key, const Node& node);
   void check_defaults(const Document& document);
 
   Reader& reader_;

@@ -100,6 +100,7 @@ Json conditions_schema(const Catalog& catalog) {
 Json key_schema(const Key& key, const Catalog& catalog) {
   switch (key.type) {
     case KeyType::text:
+    case KeyType::message:
     case KeyType::signal:
       return scalar();
     case KeyType::boolean:
@@ -152,6 +153,7 @@ Json level_schema(const Level& level, const Catalog& catalog) {
     // A written null unsets what is inherited.
     Json schema = {{"anyOf", {key_schema(key, catalog), {{"type", "null"}}}}};
     schema["description"] = std::string(key.help);
+    if (!key.fallback.empty()) schema["default"] = std::string(key.fallback);
     properties[std::string(key.name)] = std::move(schema);
   }
   return {

@@ -10,6 +10,7 @@
 
 #include "config/collect.h"
 #include "config/condition_reader.h"
+#include "config/contact_reader.h"
 #include "config/inherit.h"
 #include "config/merge.h"
 #include "config/reader.h"
@@ -36,9 +37,14 @@ class Loading {
     files_.read();
     TopReader top(reader_);
     for (const auto& document : files_.documents()) top.read(*document, loaded.config);
+    ContactReader contacts(reader_);
+    for (const auto& document : files_.documents())
+      contacts.read(*document, loaded.config.contacts);
+    contacts.check_groups(loaded.config.contacts);
     clusters_ = TopReader::cluster_names(loaded.config);
     read_watches(loaded.config);
     check_groups(loaded.config);
+    check_recipients(reader_, loaded.config.contacts);
     loaded.config.files = files_.files();
     loaded.diagnostics = report_.take(files_.files());
     loaded.ok = without_errors(loaded.diagnostics);

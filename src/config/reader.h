@@ -50,7 +50,9 @@ class Reader {
   Report& report() { return report_; }
   Expander& expander() { return expander_; }
   /// A contact, or a group of them, that `node` names; whether it exists is known when all is read.
-  void mention(const Node& node, std::string contact) { mentions_.emplace(&node, std::move(contact)); }
+  void mention(const Node& node, std::string contact) {
+    mentions_.emplace(&node, std::move(contact));
+  }
   const std::set<std::pair<const Node*, std::string>>& mentions() const { return mentions_; }
 
  private:

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "config/contact_kinds.h"
+
 namespace supv {
 namespace {
 
@@ -157,7 +159,7 @@ constexpr std::array kNode = {
 };
 constexpr Level kNodeLevel = {"node", kNode};
 
-constexpr std::array kTop = {
+const std::array kTop = {
     Key{"watches", T::maps, "The watches by name.", &kWatchLevel},
     Key{"defaults", T::map, "Keys of a watch, merged under every watch.", &kWatchLevel},
     Key{"vars", T::text_map, "What ${vars.NAME} stands for."},
@@ -166,8 +168,11 @@ constexpr std::array kTop = {
     Key{"include", T::texts, "Further watch files (globs), relative to this file."},
     Key{"consul", T::consul, "How to reach Consul.", &kConsulLevel},
     Key{"daemon", T::map, "supvd itself.", &kDaemonLevel},
+    Key{"contacts", T::maps, "Who can be told, by name; one kind each.", &contact_level()},
+    Key{"contact_defaults", T::map, "Options that contacts of a kind have unless they say so.",
+        &contact_defaults_level()},
 };
-constexpr Level kTopLevel = {"a watch file", kTop};
+const Level kTopLevel = {"a watch file", kTop};
 
 }  // namespace
 

@@ -30,6 +30,7 @@ enum class KeyType : std::uint8_t {
   map,         ///< A map of `level`.
   maps,        ///< Names to maps of `level`.
   consul,      ///< A map of `level` that also holds `clusters`.
+  message,     ///< Text in which %{…} stands for what a contact is told.
 };
 
 struct Level;
@@ -40,6 +41,8 @@ struct Key {
   std::string_view help;  ///< One line, as the manual says it; defaults in brackets.
   const Level* level = nullptr;
   std::string_view choices = {};
+  std::string_view fallback = {};  ///< Of a contact's option: what it is when not written.
+  bool required = false;           ///< Of a contact's option.
 };
 
 struct Level {
