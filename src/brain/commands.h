@@ -107,18 +107,24 @@ class Commands {
     CommandRequest request;
     Done done;
   };
+  struct Ready {
+    Id id;
+    Done done;
+    CommandResult result;
+  };
   using Slot = std::uint32_t;
 
   std::optional<Slot> free_slot() const;
   void start_waiting(Time now);
   void start(Slot slot, Time now, Waiting waiting);
   void spawn(Slot slot, const CommandRequest& request, Running& running);
-  void read(Slot slot, Stream Running::*stream);
+  void listen(Slot slot, Stream Running::*which, Stream& stream, Fd fd, std::size_t room);
   void drain(Stream& stream, std::size_t most);
   void drop(Stream& stream, std::size_t most);
-  void answer(Slot slot, CommandResult result);
+  static void close(Stream& stream);
+  void answer(Running& running, CommandResult result);
   void kill(RunId run);
-  void forget(Slot slot, Time now);
+  void forget(Slot slot);
 
   Channel& keeper_;
   Reactor& reactor_;
@@ -131,7 +137,7 @@ class Commands {
   std::array<bool, kSlotEnd> foreign_{};  ///< Taken by something that is no command.
   std::map<Slot, Running> running_;
   std::deque<Waiting> waiting_;
-  std::deque<std::pair<Done, CommandResult>> ready_;  ///< Answers to be said by tick().
+  std::deque<Ready> ready_;  ///< Answers to be said by tick().
 };
 
 }  // namespace supv

@@ -3,28 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
-#include "base/text.h"
+#include "brain/host_line.h"
+#include "brain/living_condition.h"
 
 namespace supv {
 namespace {
 
 constexpr auto kSlow = std::chrono::milliseconds(50);
-
-Verdict verdict_of(supv_outcome outcome) {
-  switch (outcome) {
-    case SUPV_OK:
-      return Verdict::no;
-    case SUPV_FIRE:
-      return Verdict::yes;
-    case SUPV_UNKNOWN:
-    case SUPV_PENDING:
-      break;
-  }
-  return Verdict::unknown;
-}
+constexpr Duration kPatience{10000};
 
 std::string number_text(double value) {
   return std::floor(value) == value && std::abs(value) < 1e15 ? fmt::format("{:.0f}", value)
@@ -54,129 +42,26 @@ std::string base_units(supv_type type, const std::string& text) {
   return text;
 }
 
-/// One condition of one run, and the context it knows as its host.
-class ConditionHosts::Living {
- public:
-  Living(ConditionHosts& hosts, const fx::Arm& arm, std::uint32_t index);
-  ~Living() {
-    if (self_ != nullptr) descriptor_->destroy(self_);
-  }
-  Living(const Living&) = delete;
-  Living& operator=(const Living&) = delete;
-
-  /// The condition's answer; a pending one is said later.
-  supv_outcome ask(const supv_event& event, std::string& reason);
-  ev::Judged judged(supv_outcome outcome, std::string reason) const {
-    return {run_, index_, verdict_of(outcome), std::move(reason)};
-  }
-  std::string name() const { return watch_ + ": " + spec_.id; }
-
- private:
-  void read_options();
-
-  static const char* option(void* context, const char* name);
-  static const char* watch_name(void* context);
-  static std::int32_t pid(void* context);
-  static int usage(void* context, supv_scope scope, int with_pss, supv_usage* usage);
-  static void conclude(void* context, const supv_verdict* verdict);
-
-  ConditionHosts& hosts_;
-  std::shared_ptr<const WatchSpec> watch_spec_;  // Keeps spec_ alive.
-  const ConditionSpec& spec_;
-  RunId run_;
-  std::uint32_t index_;
-  std::string watch_;
-  const supv_condition_descriptor* descriptor_;
-  std::vector<std::pair<std::string, std::string>> options_;  // In base units.
-  supv_host host_{};
-  void* self_ = nullptr;
-  std::string failure_;  // Why there is no self_.
-};
-
-ConditionHosts::Living::Living(ConditionHosts& hosts, const fx::Arm& arm, std::uint32_t index)
-    : hosts_(hosts),
-      watch_spec_(arm.spec),
-      spec_(arm.spec->conditions[index]),
-      run_(arm.run),
-      index_(index),
-      watch_(arm.watch),
-      descriptor_(hosts.descriptor_of(spec_.name)) {
-  host_ = {sizeof host_, this, option, watch_name, pid, usage, conclude};
-  if (descriptor_ == nullptr) {
-    failure_ = "there is no condition " + spec_.name;
-    return;
-  }
-  read_options();
-  std::array<char, 256> error{};
-  self_ = descriptor_->create(&host_, error.data(), error.size());
-  error.back() = '\0';
-  if (self_ == nullptr) failure_ = error[0] == '\0' ? "it could not be made" : error.data();
-}
-
-void ConditionHosts::Living::read_options() {
-  for (std::uint32_t i = 0; i < descriptor_->option_count; ++i) {
-    const supv_option& declared = descriptor_->options[i];
+std::vector<std::pair<std::string, std::string>> condition_options(
+    const supv_condition_descriptor& descriptor, const ConditionSpec& spec) {
+  std::vector<std::pair<std::string, std::string>> options;
+  for (std::uint32_t i = 0; i < descriptor.option_count; ++i) {
+    const supv_option& declared = descriptor.options[i];
     const auto written =
-        std::find_if(spec_.options.begin(), spec_.options.end(),
+        std::find_if(spec.options.begin(), spec.options.end(),
                      [&](const auto& option) { return option.first == declared.name; });
-    if (written != spec_.options.end()) {
-      options_.emplace_back(declared.name, base_units(declared.type, written->second));
+    if (written != spec.options.end()) {
+      options.emplace_back(declared.name, base_units(declared.type, written->second));
     } else if (declared.fallback != nullptr) {
-      options_.emplace_back(declared.name, base_units(declared.type, declared.fallback));
+      options.emplace_back(declared.name, base_units(declared.type, declared.fallback));
     }
   }
+  return options;
 }
 
-supv_outcome ConditionHosts::Living::ask(const supv_event& event, std::string& reason) {
-  if (self_ == nullptr) {
-    reason = failure_;
-    return SUPV_UNKNOWN;
-  }
-  supv_verdict verdict{};
-  verdict.size = sizeof verdict;
-  verdict.outcome = SUPV_UNKNOWN;
-  descriptor_->on_event(self_, &event, &verdict);
-  if (verdict.reason != nullptr) reason = printable(verdict.reason);
-  return verdict.outcome;
+Duration patience_of(const ConditionSpec& spec) {
+  return spec.timeout.count() > 0 ? spec.timeout : kPatience;
 }
-
-const char* ConditionHosts::Living::option(void* context, const char* name) {
-  const auto& options = static_cast<Living*>(context)->options_;
-  const auto found = std::find_if(options.begin(), options.end(),
-                                  [name](const auto& option) { return option.first == name; });
-  return found == options.end() ? nullptr : found->second.c_str();
-}
-
-const char* ConditionHosts::Living::watch_name(void* context) {
-  return static_cast<Living*>(context)->watch_.c_str();
-}
-
-std::int32_t ConditionHosts::Living::pid(void* context) {
-  const auto* self = static_cast<Living*>(context);
-  return self->hosts_.surroundings_.pid_of(self->run_);
-}
-
-int ConditionHosts::Living::usage(void* context, supv_scope scope, int with_pss,
-                                  supv_usage* usage) {
-  const auto* self = static_cast<Living*>(context);
-  const Surroundings& surroundings = self->hosts_.surroundings_;
-  const auto read =
-      surroundings.usage->read(surroundings.now().time, self->run_, scope, with_pss != 0);
-  if (!read) return -1;
-  // The other side may know a shorter struct.
-  const std::uint32_t size = std::min<std::uint32_t>(usage->size, sizeof *read);
-  std::copy_n(reinterpret_cast<const char*>(&*read), size, reinterpret_cast<char*>(usage));
-  usage->size = size;
-  return 0;
-}
-
-void ConditionHosts::Living::conclude(void* context, const supv_verdict* verdict) {
-  const auto* self = static_cast<Living*>(context);
-  self->hosts_.surroundings_.judged(
-      self->judged(verdict->outcome, verdict->reason == nullptr ? "" : printable(verdict->reason)));
-}
-
-// -----------------------------------------------------------------------------------------------
 
 ConditionHosts::ConditionHosts(Surroundings surroundings)
     : surroundings_(std::move(surroundings)) {}
@@ -192,46 +77,67 @@ const supv_condition_descriptor* ConditionHosts::descriptor_of(std::string_view 
 }
 
 void ConditionHosts::arm(const fx::Arm& arm) {
-  Conditions conditions(arm.spec->conditions.size());
-  for (std::uint32_t i = 0; i < conditions.size(); ++i) {
-    // Those of kind change are judged by the core's timelines.
-    if (arm.spec->conditions[i].kind == ConditionKind::change) continue;
-    conditions[i] = std::make_unique<Living>(*this, arm, i);
+  const auto [found, fresh] = armed_.try_emplace(arm.run);
+  Armed& armed = found->second;
+  armed.subject = arm.subject;
+  if (!fresh) return;
+  armed.conditions.resize(arm.spec->conditions.size());
+  for (const std::uint32_t index : arm.conditions) {
+    if (index >= armed.conditions.size()) continue;
+    // Those of kind change are judged by the core's timelines, all and its like by the core.
+    const ConditionKind kind = arm.spec->conditions[index].kind;
+    if (kind != ConditionKind::poll && kind != ConditionKind::exit) continue;
+    const auto* descriptor = descriptor_of(arm.spec->conditions[index].name);
+    if (surroundings_.waiting != nullptr && HostLine::takes(descriptor)) {
+      surroundings_.waiting->arm(arm.run, index, arm.watch, arm.spec, *descriptor);
+      continue;
+    }
+    armed.conditions[index] = std::make_unique<Living>(*this, arm, index, armed.subject);
   }
-  runs_[arm.run] = std::move(conditions);
 }
 
-void ConditionHosts::disarm(const fx::Disarm& disarm) { runs_.erase(disarm.run); }
+void ConditionHosts::disarm(const fx::Disarm& disarm) {
+  if (surroundings_.waiting != nullptr) surroundings_.waiting->disarm(disarm.run);
+  armed_.erase(disarm.run);
+}
 
 ConditionHosts::Living* ConditionHosts::find(RunId run, std::uint32_t condition) {
-  const auto found = runs_.find(run);
-  if (found == runs_.end() || condition >= found->second.size()) return nullptr;
-  return found->second[condition].get();
+  const auto found = armed_.find(run);
+  if (found == armed_.end() || condition >= found->second.conditions.size()) return nullptr;
+  return found->second.conditions[condition].get();
 }
 
 void ConditionHosts::poll(const fx::Poll& poll) {
-  Living* living = find(poll.run, poll.condition);
-  if (living == nullptr) return;
   supv_event event{};
   event.kind = SUPV_TICK;
-  ask(*living, event);
+  tell(poll.run, poll.condition, event);
 }
 
 void ConditionHosts::tell_end(const fx::TellEnd& end) {
-  Living* living = find(end.run, end.condition);
-  if (living == nullptr) return;
   supv_event event{};
   event.kind = SUPV_ENDED;
   event.exit_code = end.status.how == ExitStatus::How::code ? end.status.value : -1;
   event.exit_signal = end.status.how == ExitStatus::How::signal ? end.status.value : 0;
-  ask(*living, event);
+  tell(end.run, end.condition, event);
 }
 
-void ConditionHosts::ask(Living& living, supv_event event) {
+void ConditionHosts::tell(RunId run, std::uint32_t condition, supv_event event) {
+  stamp(event);
+  if (Living* living = find(run, condition)) {
+    if (!living->waits()) ask(*living, event);
+  } else if (surroundings_.waiting != nullptr) {
+    surroundings_.waiting->ask(run, condition, event);
+  }
+}
+
+void ConditionHosts::stamp(supv_event& event) const {
   const Moment now = surroundings_.now();
   event.size = sizeof event;
   event.monotonic_ns = now.time.time_since_epoch().count();
   event.wall_ns = now.wall_ms * 1'000'000;
+}
+
+void ConditionHosts::ask(Living& living, const supv_event& event) {
   std::string reason;
   const auto begin = std::chrono::steady_clock::now();
   const supv_outcome outcome = living.ask(event, reason);
@@ -241,8 +147,18 @@ void ConditionHosts::ask(Living& living, supv_event event) {
         fmt::format("condition {} took {} ms", living.name(),
                     std::chrono::duration_cast<std::chrono::milliseconds>(took).count()));
   }
-  if (outcome != SUPV_PENDING) {
-    surroundings_.judged(living.judged(outcome, std::move(reason)));
+  if (outcome == SUPV_PENDING) return living.await();
+  living.stop_waiting();
+  surroundings_.judged(living.judged(outcome, std::move(reason)));
+}
+
+std::optional<Time> ConditionHosts::deadline() const {
+  return awaited_.empty() ? std::nullopt : std::optional(awaited_.begin()->first);
+}
+
+void ConditionHosts::tick(Time now) {
+  while (!awaited_.empty() && awaited_.begin()->first <= now) {
+    awaited_.begin()->second->no_answer();
   }
 }
 

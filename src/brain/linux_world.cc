@@ -44,6 +44,9 @@ LinuxWorld::LinuxWorld(const BrainOptions& options, Log& log)
       runs_(keeper_, notify_, pipes_, own_, run_ears()),
       trees_([this](RunId run) { return runs_.pid_of(run); }),
       usage_([this](RunId run) { return trees_.tree_of(run); }),
+      commands_(keeper_, reactor_, own_),
+      http_calls_([this] { return courier(); }),
+      host_line_(host_surroundings()),
       hosts_(condition_surroundings()),
       probes_(reactor_, [this](RunId run) { say(ev::Ready{run}); }),
       clusters_(own_, cluster_ears()),
@@ -61,6 +64,8 @@ Time LinuxWorld::clock() { return Time(std::chrono::nanoseconds(nanoseconds(CLOC
 
 std::optional<Time> LinuxWorld::deadline() const {
   std::optional<Time> first = earlier(roles_.deadline(), init_.deadline());
+  first = earlier(first, host_line_.deadline());
+  first = earlier(first, earlier(commands_.deadline(), hosts_.deadline()));
   return control_ ? earlier(first, control_->wake()) : first;
 }
 
@@ -75,11 +80,16 @@ bool LinuxWorld::turn(std::optional<Time> limit) {
   limit = earlier(limit, deadline());
   std::optional<std::chrono::nanoseconds> timeout;
   if (limit) timeout = *limit - now_.time;
-  if (!inbox_.empty() || clusters_.has_ready()) timeout = std::chrono::nanoseconds(0);
+  if (!inbox_.empty() || clusters_.has_ready() || http_calls_.has_ready())
+    timeout = std::chrono::nanoseconds(0);
   const bool any = reactor_.wait(timeout);
   refresh_now();
   roles_.tick(now_.time);
   init_.tick(now_.time);
+  host_line_.tick(now_.time);
+  commands_.tick(now_.time);
+  hosts_.tick(now_.time);
+  http_calls_.say_ready();
   clusters_.say_ready();
   if (keeper_gone_) throw KeeperGone();
   return any;
@@ -147,7 +157,8 @@ void LinuxWorld::hear(FromKeeper& from) {
   const wire::News* news = std::get_if<wire::News>(&from.message);
   if (news == nullptr) return;  // A slot told twice: the first time counts.
   if (news->kind == wire::Kind::signalled) return hear_signal(news->signal);
-  if (!roles_.hear(*news, now_.time)) runs_.hear(*news);
+  if (roles_.hear(*news, now_.time) || commands_.hear(*news, now_.time)) return;
+  runs_.hear(*news);
 }
 
 void LinuxWorld::hear_signal(int signal) {
@@ -179,10 +190,12 @@ void LinuxWorld::close_down() {
   const fx::Finish finish = finish_.value_or(fx::Finish{});
   init_.stopping();
   roles_.finish();
+  commands_.finish();
   // Clients get what is queued for them, but nobody is waited for who does not read.
   const Time limit = now_.time + seconds(2);
   const auto busy = [this] {
-    return !roles_.finished() || (control_ && !control_->flushed()) || keeper_.wants_write();
+    return !roles_.finished() || !commands_.finished() || (control_ && !control_->flushed()) ||
+           keeper_.wants_write();
   };
   while (busy() && now_.time < limit) {
     ignore_news();
@@ -222,12 +235,13 @@ Runs::Ears LinuxWorld::run_ears() {
   return {[this](Event event) { say(std::move(event)); }, [this](RunId run) { forgotten(run); }};
 }
 
+CourierChannel* LinuxWorld::courier() {
+  roles_.need(Roles::Name::courier, now_.time);
+  return lines_.courier();
+}
+
 Clusters::Ears LinuxWorld::cluster_ears() {
-  return {[this] {
-            roles_.need(Roles::Name::courier, now_.time);
-            return lines_.courier();
-          },
-          [this](ev::HttpDone done) { say(std::move(done)); }};
+  return {[this] { return courier(); }, [this](ev::HttpDone done) { say(std::move(done)); }};
 }
 
 }  // namespace supv

@@ -10,10 +10,13 @@
 #include <vector>
 
 #include "brain/clusters.h"
+#include "brain/commands.h"
 #include "brain/condition_hosts.h"
 #include "brain/config_files.h"
 #include "brain/control.h"
 #include "brain/event_file.h"
+#include "brain/host_line.h"
+#include "brain/http_calls.h"
 #include "brain/init_system.h"
 #include "brain/log.h"
 #include "brain/log_pipes.h"
@@ -88,6 +91,8 @@ class LinuxWorld final : public World, private ControlWorld {
 
   // linux_world_perform.cc: one for each effect
   void act(const fx::Spawn& spawn);
+  void act(const fx::Adopt& adopt);
+  void act(const fx::Deliver& deliver);
   void act(const fx::Stop& stop) { runs_.stop(stop); }
   void act(const fx::Signal& signal) { runs_.signal(signal); }
   void act(const fx::Follow& follow) { runs_.follow(follow); }
@@ -127,7 +132,9 @@ class LinuxWorld final : public World, private ControlWorld {
   RoleLines::Ears line_ears();
   Runs::Ears run_ears();
   Clusters::Ears cluster_ears();
+  CourierChannel* courier();
   ConditionHosts::Surroundings condition_surroundings();
+  HostLine::Surroundings host_surroundings();
 
   const BrainOptions options_;
   const Environment own_;
@@ -160,6 +167,9 @@ class LinuxWorld final : public World, private ControlWorld {
   Runs runs_;
   Trees trees_;
   Usage usage_;
+  Commands commands_;
+  HttpCalls http_calls_;
+  HostLine host_line_;
   ConditionHosts hosts_;
   Probes probes_;
   Clusters clusters_;

@@ -88,7 +88,8 @@ std::vector<LiveRun> LinuxWorld::ask_keeper() {
     if (const auto* plain = std::get_if<wire::Plain>(&from.message)) {
       if (plain->kind == wire::Kind::dumped) return runs;
     } else if (const auto* slot = std::get_if<wire::Slot>(&from.message)) {
-      if (!roles_.adopt(*slot, from.fds, now_.time)) runs.push_back(runs_.adopt(*slot, from.fds));
+      if (roles_.adopt(*slot, from.fds, now_.time) || commands_.adopt(*slot)) continue;
+      runs.push_back(runs_.adopt(*slot, from.fds));
     } else {
       hear(from);
     }
@@ -123,6 +124,7 @@ void LinuxWorld::take_over(const Config& config) {
     log_.warn("{}", warning);
   }
   runs_.set_consul_address(dev_address_);
+  commands_.set_consul_address(dev_address_);
   peers_.allow(config.daemon);
   if (::chmod(options_.socket.c_str(), socket_mode(config.daemon)) < 0) {
     log_.warn("cannot set the mode of {}", options_.socket);
@@ -166,8 +168,15 @@ RoleLines::Ears LinuxWorld::line_ears() {
     log_.error("{}: the log cannot be written ({}); {} bytes were dropped", watch,
                std::generic_category().message(lost.error), lost.bytes);
   };
-  ears.done = [this](courier::Done done) { clusters_.hear(std::move(done)); };
-  ears.courier_gone = [this] { clusters_.lost(); };
+  ears.done = [this](courier::Done done) {
+    if (!http_calls_.hear(done)) clusters_.hear(std::move(done));
+  };
+  ears.courier_gone = [this] {
+    clusters_.lost();
+    http_calls_.lost();
+  };
+  ears.host = [this](HostChannel* host) { host_line_.attach(host); };
+  ears.host_said = [this] { host_line_.hear(); };
   ears.broken = [this](Roles::Name name) { roles_.broken(name); };
   ears.dev_port = [this](std::uint16_t port) {
     dev_address_ = fmt::format("http://127.0.0.1:{}", port);

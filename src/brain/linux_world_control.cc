@@ -47,10 +47,33 @@ ConditionHosts::Surroundings LinuxWorld::condition_surroundings() {
   ConditionHosts::Surroundings surroundings;
   surroundings.catalog = options_.load.catalog;
   surroundings.usage = &usage_;
+  surroundings.commands = &commands_;
+  surroundings.http = &http_calls_;
+  surroundings.waiting = &host_line_;
   surroundings.pid_of = [this](RunId run) { return runs_.pid_of(run); };
+  surroundings.cgroup_of = [this](RunId run) {
+    const std::optional<RunTree> tree = trees_.tree_of(run);
+    return tree ? tree->cgroup : std::string();
+  };
   surroundings.now = [this] { return now_; };
   surroundings.judged = [this](ev::Judged judged) { say(std::move(judged)); };
   surroundings.slow = [this](std::string_view text) { log_.warn("{}", text); };
+  return surroundings;
+}
+
+HostLine::Surroundings LinuxWorld::host_surroundings() {
+  HostLine::Surroundings surroundings;
+  surroundings.need = [this] { roles_.need(Roles::Name::host, now_.time); };
+  surroundings.now = [this] { return now_; };
+  surroundings.judged = [this](ev::Judged judged) { say(std::move(judged)); };
+  surroundings.places = [this](const std::string& watch, const ProcessSpec& process) {
+    std::string logs;
+    for (const std::string& log : pipes_.logs_of(watch, process)) {
+      logs += (logs.empty() ? "" : "\n") + log;
+    }
+    return std::vector<std::pair<std::string, std::string>>{
+        {"watch.log", std::move(logs)}, {"watch.dir", process.chroot.text() + process.dir}};
+  };
   return surroundings;
 }
 

@@ -26,7 +26,7 @@ Environment environment_of(const fx::Spawn& spawn, const Environment& own, const
   for (const auto& [name, value] : account.variables) env[name] = value;
   env["PWD"] = dir;
   env.erase("OLDPWD");
-  env["SUPV_WATCH"] = spawn.watch;
+  if (!spawn.watch.empty()) env["SUPV_WATCH"] = spawn.watch;
   if (!consul_address.empty()) {
     env["CONSUL_HTTP_ADDR"] = consul_address;
     env.erase("CONSUL_HTTP_SSL");  // It would make clients speak TLS to it.
@@ -36,6 +36,7 @@ Environment environment_of(const fx::Spawn& spawn, const Environment& own, const
                   env);
   }
   for (const auto& [name, value] : process.env) env[name] = value;
+  for (const auto& [name, value] : spawn.env) env[name] = value;
   return env;
 }
 

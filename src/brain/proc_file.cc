@@ -98,7 +98,7 @@ std::optional<Stat> parse_stat(std::string_view text) {
   if (fields[0].size() != 1 || !user || !system || !started) return std::nullopt;
   // The times of children are signed in the kernel's eyes and never below zero.
   return Stat{fields[0][0], *user + *system, field(16).value_or(0) + field(17).value_or(0),
-              *started};
+              field(20).value_or(0), *started};
 }
 
 std::optional<std::uint64_t> parse_resident(std::string_view text) {

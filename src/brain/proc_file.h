@@ -19,7 +19,8 @@ struct Stat {
   char state = '?';
   std::uint64_t own_ticks = 0;       ///< utime + stime
   std::uint64_t children_ticks = 0;  ///< cutime + cstime
-  std::uint64_t started = 0;         ///< Ticks since boot.
+  std::uint64_t threads = 0;
+  std::uint64_t started = 0;  ///< Ticks since boot.
 };
 std::optional<Stat> parse_stat(std::string_view text);
 /// Resident pages, of /proc/PID/statm.

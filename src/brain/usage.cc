@@ -75,9 +75,12 @@ const std::optional<Usage::Process>& Usage::process(int pid) {
   const auto stat = procfs::parse_stat(procfs::read_file(directory + "/stat").value_or(""));
   if (!stat) return found->second;
   const auto pages = procfs::parse_resident(procfs::read_file(directory + "/statm").value_or(""));
-  found->second =
-      Process{stat->started, stat->own_ticks * tick_ns(), stat->children_ticks * tick_ns(),
-              pages.value_or(0) * page_size(), stat->state == 'Z' || stat->state == 'X'};
+  found->second = Process{stat->started,
+                          stat->own_ticks * tick_ns(),
+                          stat->children_ticks * tick_ns(),
+                          pages.value_or(0) * page_size(),
+                          stat->threads,
+                          stat->state == 'Z' || stat->state == 'X'};
   return found->second;
 }
 
@@ -144,10 +147,22 @@ std::optional<supv_usage> Usage::read(Time now, RunId run, supv_scope scope, boo
     if (process.zombie) continue;
     ++usage.processes;
     usage.rss_bytes += process.rss;
+    usage.threads += process.threads;
     if (with_pss) usage.pss_bytes += pss_of(pid, process);
   }
   if (usage.processes == 0) return std::nullopt;
   return usage;
+}
+
+std::vector<int> Usage::pids(Time now, RunId run, supv_scope scope) {
+  std::vector<int> found;
+  if (!read(now, run, scope, false)) return found;
+  const Account& account = accounts_[run];
+  const Ledger& ledger = scope == SUPV_SCOPE_TREE ? account.tree : account.process;
+  for (const auto& [pid, process] : ledger.last) {
+    if (!process.zombie) found.push_back(pid);
+  }
+  return found;
 }
 
 protocol::Used Usage::used(Time now, RunId run) {

@@ -36,6 +36,8 @@ class Usage {
   /// What a run's tree or its tracked process uses at `now`; empty when there is none. `now` is
   /// World::now: what was read at the same instant is not read again.
   std::optional<supv_usage> read(Time now, RunId run, supv_scope scope, bool with_pss);
+  /// The processes of a run's tree, or its tracked one, at `now`; sorted, without zombies.
+  std::vector<int> pids(Time now, RunId run, supv_scope scope);
   /// For status. The CPU is that since the sample before, at least half a second ago.
   protocol::Used used(Time now, RunId run);
   /// The run has ended.
@@ -47,6 +49,7 @@ class Usage {
     std::uint64_t own_ns = 0;       // user + system
     std::uint64_t children_ns = 0;  // of its children that have ended and were waited for
     std::uint64_t rss = 0;
+    std::uint64_t threads = 0;
     bool zombie = false;
   };
   using Processes = std::map<int, Process>;

@@ -117,9 +117,11 @@ class Child {
     for (std::uint32_t i = 0; i < setup_.child_fd_count; ++i)
       moved[i] = move_up(setup_.child_fds[i]);
     arrange_output(plan);
+    const std::uint32_t first = (plan.head().flags & wire::kStandard) != 0 ? 0 : 3;
+    const std::uint32_t end = first + setup_.child_fd_count;
     for (std::uint32_t i = 0; i < setup_.child_fd_count; ++i)
-      if (::dup2(moved[i], 3 + static_cast<int>(i)) < 0) fail(wire::Step::limit);
-    close_above(3 + setup_.child_fd_count);
+      if (::dup2(moved[i], static_cast<int>(first + i)) < 0) fail(wire::Step::limit);
+    close_above(end < 3 ? 3 : end);
     if (::setrlimit(RLIMIT_NOFILE, &setup_.files) != 0) fail(wire::Step::limit);
   }
 

@@ -99,7 +99,7 @@ Fd PlanBuilder::build() const {
   plan.uid = uid;
   plan.gid = gid;
   plan.umask = umask;
-  plan.flags = inherit_output ? wire::kInherit : 0;
+  plan.flags = (inherit_output ? wire::kInherit : 0) | (standard_fds ? wire::kStandard : 0);
   return sealed_memfd(writer.finish(plan));
 }
 

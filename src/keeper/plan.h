@@ -23,6 +23,8 @@ struct PlanBuilder {
   std::uint32_t gid = wire::kKeep;
   std::uint32_t umask = wire::kKeep;  ///< kKeep: 022.
   bool inherit_output = false;        ///< Without `out`: the keeper's own 1 and 2.
+  /// The descriptors beside the spawn become the standard ones, from 0 on, instead of 3, 4, ...
+  bool standard_fds = false;
 
   /// A sealed memfd with the plan. Throws std::system_error; E2BIG above wire::kMaxPlan, EINVAL
   /// for a text with a NUL in it or a plan without program or argv.

@@ -221,11 +221,13 @@ struct Plan {
   std::uint32_t groups, group_count;  ///< Array of uint32.
   std::uint32_t uid, gid;             ///< kKeep: unchanged.
   std::uint32_t umask;                ///< kKeep: 022.
-  std::uint32_t flags;                ///< kInherit
+  std::uint32_t flags;                ///< kInherit, kStandard
 };
 inline constexpr std::uint32_t kPlanMagic = 0x76707573;
 inline constexpr std::uint32_t kKeep = 0xffffffff;
 inline constexpr std::uint32_t kInherit = 1;
+inline constexpr std::uint32_t kStandard =
+    2;  ///< `child_fds` become 0, 1, 2, ... instead of 3, ...
 inline constexpr std::uint32_t kMaxPlan = 4U << 20;
 
 }  // namespace supv::wire

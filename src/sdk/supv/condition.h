@@ -47,7 +47,11 @@ enum supv_flag {
   SUPV_WAITS = 1,
   /* With SUPV_WAITS: it compares with what it saw when it was armed. It is asked once right then,
    * and that answer counts for nothing. */
-  SUPV_BASELINE = 2
+  SUPV_BASELINE = 2,
+  /* True means that something changed, not that something is wrong: it never counts as flapping. */
+  SUPV_NEWS = 4,
+  /* It asks about the watch's process: a task, which has none, cannot have it. */
+  SUPV_OF_PROCESS = 8
 };
 
 enum supv_type {
@@ -87,7 +91,8 @@ struct supv_reply {
   const char* error; /* no answer, and why, in one line; NULL: there is one */
   int status;        /* http: the status code; run: the exit code, -1 if killed by a signal */
   int signal;        /* run: what killed it, else 0 */
-  const char* text;  /* http: the body; run: the first 64 KiB of stdout; not terminated */
+  const char* text;  /* http: the body; run: the first 64 KiB of stdout, then the first 4 KiB of
+                      * stderr; not terminated */
   size_t text_size;
 };
 
@@ -122,6 +127,7 @@ struct supv_usage {
   uint64_t pss_bytes; /* only filled when asked for: it costs a millisecond per 300 MB */
   uint64_t cpu_ns;    /* user + system time as far as it was seen; never goes back, although
                        * processes come and go, so the difference of two polls is what was used */
+  uint64_t threads;
 };
 
 enum supv_scope { SUPV_SCOPE_TREE = 0, SUPV_SCOPE_PROCESS = 1 };
