@@ -4,11 +4,17 @@
 
 extern "C" {
 extern const supv_condition_descriptor supv_condition_always;
+extern const supv_condition_descriptor supv_condition_certificate_expiry;
 extern const supv_condition_descriptor supv_condition_consul_kv;
 extern const supv_condition_descriptor supv_condition_cpu_usage;
+extern const supv_condition_descriptor supv_condition_disk_usage;
+extern const supv_condition_descriptor supv_condition_file_mtime;
+extern const supv_condition_descriptor supv_condition_file_touched;
+extern const supv_condition_descriptor supv_condition_log_match;
 extern const supv_condition_descriptor supv_condition_memory_usage;
 extern const supv_condition_descriptor supv_condition_process_exits;
 extern const supv_condition_descriptor supv_condition_process_running;
+extern const supv_condition_descriptor supv_condition_socket_responding;
 }
 
 namespace supv {
@@ -132,7 +138,15 @@ void append_own_options(std::string& out, const supv_condition_descriptor& condi
   }
 }
 
-void append_common_options(std::string& out, supv_kind kind) {
+bool declares(const supv_condition_descriptor& condition, std::string_view option) {
+  for (std::uint32_t i = 0; i < condition.option_count; ++i) {
+    if (condition.options[i].name == option) return true;
+  }
+  return false;
+}
+
+void append_common_options(std::string& out, const supv_condition_descriptor& condition) {
+  const supv_kind kind = condition.kind;
   out += "\nOptions of every condition:\n";
   append_row(out, "interval", "duration",
              kind == SUPV_CHANGE ? "Time between two samples in mode poll. Default: 5s."
@@ -141,7 +155,12 @@ void append_common_options(std::string& out, supv_kind kind) {
   append_row(out, "times", "integer or list",
              "3: acts when it is true three times in a row; [3, 5]: in three of the last five. "
              "Default: 1.");
-  append_row(out, "timeout", "duration", "An answer that takes longer is unknown.");
+  if (!declares(condition, "timeout")) {
+    append_row(out, "timeout", "duration",
+               (condition.flags & SUPV_WAITS) != 0
+                   ? "An answer that takes longer is unknown. Default: 10s."
+                   : "An answer that takes longer is unknown.");
+  }
   append_row(out, "splay", "duration", "Random delay, at most this, before acting. Default: 0s.");
   append_row(out, "id", "text", "Its name in status. Default: NAME#N.");
 }
@@ -150,8 +169,12 @@ void append_common_options(std::string& out, supv_kind kind) {
 
 const std::vector<const supv_condition_descriptor*>& builtin_conditions() {
   static const std::vector<const supv_condition_descriptor*> kAll = {
-      &supv_condition_always,       &supv_condition_consul_kv,     &supv_condition_cpu_usage,
-      &supv_condition_memory_usage, &supv_condition_process_exits, &supv_condition_process_running,
+      &supv_condition_always,          &supv_condition_certificate_expiry,
+      &supv_condition_consul_kv,       &supv_condition_cpu_usage,
+      &supv_condition_disk_usage,      &supv_condition_file_mtime,
+      &supv_condition_file_touched,    &supv_condition_log_match,
+      &supv_condition_memory_usage,    &supv_condition_process_exits,
+      &supv_condition_process_running, &supv_condition_socket_responding,
   };
   return kAll;
 }
@@ -161,7 +184,7 @@ std::string describe_condition(const supv_condition_descriptor& condition) {
   append_wrapped(out, 0, std::string(condition.name) + ": " + condition.help);
   out += "\n  " + example(condition) + "\n";
   append_own_options(out, condition);
-  append_common_options(out, condition.kind);
+  append_common_options(out, condition);
   return out;
 }
 

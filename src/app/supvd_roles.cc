@@ -9,8 +9,10 @@
 #include "app/load_input.h"
 #include "app/supvd_settings.h"
 #include "brain/run_brain.h"
+#include "conditions/catalog.h"
 #include "courier/courier.h"
 #include "gateway/dev_kv.h"
+#include "host/run_host.h"
 #include "scribe/run_scribe.h"
 
 namespace supv {
@@ -63,6 +65,7 @@ std::optional<int> run_role(int argc, char** argv) {
   if (role == "brain") return brain(argc - 2, argv + 2);
   if (role == "courier") return run_courier(kChannel);
   if (role == "scribe") return run_scribe(kChannel);
+  if (role == "host") return run_host(kChannel, builtin_conditions());
   if (role == "dev") return dev(argc - 3, argv + 3);
   std::fputs("supvd: no such role\n", stderr);
   return 2;

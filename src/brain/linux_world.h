@@ -17,6 +17,7 @@
 #include "brain/event_file.h"
 #include "brain/host_line.h"
 #include "brain/http_calls.h"
+#include "brain/host_line.h"
 #include "brain/init_system.h"
 #include "brain/log.h"
 #include "brain/log_pipes.h"

@@ -167,6 +167,16 @@ protocol::LogFiles LogPipes::files_of(const std::string& watch) const {
   return files;
 }
 
+std::vector<std::string> LogPipes::logs_of(const std::string& watch,
+                                           const ProcessSpec& process) const {
+  std::vector<std::string> logs = {process.log.empty() ? default_log(watch + std::string(kOut))
+                                                       : outside(process, process.log)};
+  if (!process.err_log.empty() && process.err_log != process.log) {
+    logs.push_back(outside(process, process.err_log));
+  }
+  return logs;
+}
+
 std::string LogPipes::watch_of(std::uint64_t id) const {
   for (const auto& [file, target] : targets_) {
     if (target.id == id) return stem(file);

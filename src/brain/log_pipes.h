@@ -42,6 +42,8 @@ class LogPipes {
   std::vector<std::string> found() const;
   /// Where the output of a watch is.
   protocol::LogFiles files_of(const std::string& watch) const;
+  /// The files that the output of runs of `watch` goes to, once or twice, seen from outside.
+  std::vector<std::string> logs_of(const std::string& watch, const ProcessSpec& process) const;
   /// The watch whose FIFO the scribe calls `id`; empty: none.
   std::string watch_of(std::uint64_t id) const;
   /// The scribe had trouble with `id`: the next run's open() tells it once more.

@@ -36,6 +36,12 @@ void RoleLines::up(Roles::Name name, Fd channel) {
       courier_.watching = Watching(reactor_, courier_.channel->fd(), EPOLLIN,
                                    [this](std::uint32_t) { read_courier(); });
       return;
+    case Roles::Name::host:
+      host_.channel = std::make_unique<HostChannel>(std::move(channel));
+      host_.writing = false;
+      host_.watching =
+          Watching(reactor_, host_.channel->fd(), EPOLLIN, [this](std::uint32_t) { read_host(); });
+      return ears_.host(host_.channel.get());
     case Roles::Name::dev:
       dev_said_.clear();
       dev_ = std::move(channel);
@@ -57,6 +63,11 @@ void RoleLines::down(Roles::Name name) {
       courier_.watching.reset();
       courier_.channel.reset();
       return ears_.courier_gone();
+    case Roles::Name::host:
+      ears_.host(nullptr);
+      host_.watching.reset();
+      host_.channel.reset();
+      return;
     case Roles::Name::dev:
       dev_watching_.reset();
       dev_.reset();
@@ -80,6 +91,15 @@ void RoleLines::read_courier() {
   ears_.broken(Roles::Name::courier);
 }
 
+void RoleLines::read_host() {
+  host_.channel->flush();
+  ears_.host_said();
+  if (!host_.channel->closed()) return;
+  ears_.host(nullptr);
+  host_.watching.reset();
+  ears_.broken(Roles::Name::host);
+}
+
 void RoleLines::read_dev() {
   std::array<char, 64> bytes;
   const ssize_t size = ::read(dev_.get(), bytes.data(), bytes.size());
@@ -100,6 +120,7 @@ void RoleLines::before_wait() {
   if (scribe_.channel) want(scribe_, scribe_.channel->alive() && scribe_.channel->pending());
   if (courier_.channel)
     want(courier_, !courier_.channel->closed() && courier_.channel->wants_write());
+  if (host_.channel) want(host_, !host_.channel->closed() && host_.channel->wants_write());
 }
 
 }  // namespace supv

@@ -8,11 +8,12 @@
 #include "brain/reactor.h"
 #include "brain/roles.h"
 #include "courier/channel.h"
+#include "host/channel.h"
 #include "scribe/scribe_channel.h"
 
 namespace supv {
 
-/// Our ends of the lines to scribe, courier and trial KV.
+/// Our ends of the lines to scribe, courier, host and trial KV.
 class RoleLines {
  public:
   struct Ears {
@@ -20,6 +21,8 @@ class RoleLines {
     std::function<void(const scribe::Lost&)> lost;
     std::function<void(courier::Done)> done;
     std::function<void()> courier_gone;
+    std::function<void(HostChannel*)> host;  ///< A new host; null: none any more.
+    std::function<void()> host_said;         ///< Its channel can be read.
     std::function<void(std::uint16_t)> dev_port;
     std::function<void(Roles::Name)> broken;  ///< The line ended, the role perhaps not.
   };
@@ -42,12 +45,14 @@ class RoleLines {
   };
   void read_scribe();
   void read_courier();
+  void read_host();
   void read_dev();
 
   Reactor& reactor_;
   Ears ears_;
   Line<ScribeChannel> scribe_;
   Line<CourierChannel> courier_;
+  Line<HostChannel> host_;
   Fd dev_;
   std::string dev_said_;
   Watching dev_watching_;

@@ -31,7 +31,7 @@ constexpr std::uint32_t slot_for(Roles::Name name) { return 1 + static_cast<std:
 static_assert(Roles::kCount < RunIds::kFirstCommand);
 
 constexpr std::array<Roles::Name, Roles::kCount> kAll = {Roles::Name::scribe, Roles::Name::courier,
-                                                         Roles::Name::dev};
+                                                         Roles::Name::dev, Roles::Name::host};
 
 struct Ends {
   Fd ours;
@@ -58,6 +58,8 @@ const char* Roles::text(Name name) {
       return "courier";
     case Name::dev:
       return "dev";
+    case Name::host:
+      return "host";
   }
   return "";
 }

@@ -20,8 +20,8 @@ namespace supv {
 /// died. News about them never reaches the core.
 class Roles {
  public:
-  enum class Name : std::uint8_t { scribe, courier, dev };
-  static constexpr std::size_t kCount = 3;
+  enum class Name : std::uint8_t { scribe, courier, dev, host };
+  static constexpr std::size_t kCount = 4;
   static const char* text(Name name);
 
   struct Ears {

@@ -48,6 +48,26 @@ inline std::string percent_text(double percent) {
   return text;
 }
 
+/// A time as people read it, in its two largest units: "2d3h", "1h30m", "45s", "250ms".
+inline std::string duration_text(double milliseconds) {
+  struct Unit {
+    const char* name;
+    std::int64_t size;
+  };
+  std::string text = milliseconds < 0 ? "-" : "";
+  auto left = static_cast<std::int64_t>(milliseconds < 0 ? -milliseconds : milliseconds);
+  if (left < 1000) return text + std::to_string(left) + "ms";
+  int shown = 0;
+  for (const Unit& unit : {Unit{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1'000}}) {
+    if (shown > 0) ++shown;
+    if (left < unit.size) continue;
+    text += std::to_string(left / unit.size) + unit.name;
+    left %= unit.size;
+    if (++shown >= 2) break;
+  }
+  return text;
+}
+
 /// supvd, as a condition sees it. Options have been checked against their declared types before a
 /// condition is created; a reader that meets something else all the same (a test, another host)
 /// throws std::invalid_argument, which in a constructor becomes the reason of the verdict unknown.
@@ -76,6 +96,13 @@ class Host {
       refuse(option, "not a number", text(option));
     }
     return value;
+  }
+  /// A path as it is meant: a relative one is relative to the watch's `dir`. For SUPV_WAITS.
+  std::string path(const char* option) const {
+    const std::string written = text(option);
+    const std::string dir = text("watch.dir");
+    if (written.empty() || written.front() == '/' || dir.empty()) return written;
+    return dir.back() == '/' ? dir + written : dir + "/" + written;
   }
   /// True if the option says `word`; for SUPV_CHOICE.
   bool is(const char* option, const char* word) const { return text(option) == word; }
