@@ -10,6 +10,7 @@
 
 #include "app/control_client.h"
 #include "app/supvctl_complete.h"
+#include "app/supvctl_import.h"
 #include "app/supvctl_logs.h"
 #include "app/supvctl_offline.h"
 #include "app/supvctl_print.h"
@@ -272,6 +273,7 @@ int run_command(const Invocation& invocation) {
   if (command == "check") return check_files(invocation);
   if (command == "conditions") return print_conditions(invocation);
   if (command == "schema") return print_schema();
+  if (command == "import") return run_import(invocation);
   if (command == "completion") return run_completion(invocation);
   if (command == "__complete") {
     print_completions(invocation);

@@ -37,6 +37,8 @@ struct Invocation {
   std::string reason;
   std::string missing;
   std::string until = "up";        ///< wait --for
+  std::string from;                ///< import: whose files they are, "god".
+  std::string out;                 ///< import -o: the file to write.
   std::vector<std::string> words;  ///< kv, completion, conditions, __complete: what follows.
 };
 

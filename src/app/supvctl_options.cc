@@ -54,6 +54,7 @@ constexpr CommandLine kCommands[] = {
     {"check", "Check configuration files, offline", kFiles},
     {"conditions", "Reference of the conditions", kWords},
     {"schema", "JSON schema of watch files", 0},
+    {"import", "Another supervisor's configuration as a watch file", kForce},
     {"kv", "kv get KEY, kv put KEY VALUE, kv delete KEY", kWords},
     {"quit", "End supvd; processes stay", kForce},
     {"terminate", "Stop everything, then end supvd", kForce},
@@ -123,6 +124,10 @@ void add_own(CLI::App& sub, const std::string& name, Invocation& invocation, Tex
     sub.add_option("--missing", invocation.missing, "stop, unmonitor or keep what is not defined")
         ->check(CLI::IsMember({"stop", "unmonitor", "keep"}));
     sub.add_flag("--no-restart", invocation.no_restart, "Leave changes pending");
+  } else if (name == "import") {
+    sub.add_option("FROM", invocation.from, "god")->required();
+    sub.add_option("FILE", invocation.files, "Its configuration files")->required();
+    sub.add_option("-o,--out", invocation.out, "Write the watch file there; else standard output");
   } else if (name == "signal") {
     sub.add_option("SIG", texts.signal, "Signal name or number")->required()->check(signal_text());
   }

@@ -1,0 +1,191 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "app/import_god_parts.h"
+
+namespace supv::import_god {
+namespace {
+
+using Kind = Value::Kind;
+
+/// How an attribute of god's is called in a watch file.
+struct Name {
+  std::string_view god;
+  std::string_view supv;
+  bool secret = false;
+};
+
+struct ContactKind {
+  std::string_view god;         ///< As God.contact names it.
+  std::string_view class_name;  ///< Of its defaults.
+  std::span<const Name> names;
+};
+
+constexpr Name kEmail[] = {{"to_email", "to"},
+                           {"from_email", "from"},
+                           {"server_user", "user"},
+                           {"server_password", "password", true}};
+constexpr Name kWebhook[] = {{"url", "url", true}, {"format", "format"}};
+constexpr Name kSlack[] = {
+    {"url", "url", true}, {"channel", "channel"}, {"username", "username"}, {"emoji", "emoji"}};
+constexpr Name kStatsd[] = {{"host", "host"}, {"port", "port"}};
+constexpr Name kSensu[] = {{"check_name", "check_name"},
+                           {"status_code", "status_code"},
+                           {"handler", "handler"},
+                           {"host", "host"},
+                           {"port", "port"}};
+constexpr ContactKind kKinds[] = {{"email", "Email", kEmail},
+                                  {"webhook", "Webhook", kWebhook},
+                                  {"slack", "Slack", kSlack},
+                                  {"statsd", "Statsd", kStatsd},
+                                  {"sensu", "Sensu", kSensu}};
+
+/// Services that supv has no contact for, and why.
+constexpr std::pair<std::string_view, std::string_view> kGone[] = {
+    {"hipchat", "the service has ended"},
+    {"campfire", "the service has ended"},
+    {"twitter", "god's way of signing in has ended"},
+    {"jabber", "supv has no XMPP; an `exec` contact can run a client"},
+    {"prowl", "supv has no Prowl; a `webhook` contact can post to its API"},
+    {"airbrake", "supv has no Airbrake; a `webhook` contact can post to its API"},
+    {"scout", "the service has ended"}};
+
+const ContactKind* kind_of(std::string_view god) {
+  const auto* found = std::find_if(std::begin(kKinds), std::end(kKinds),
+                                   [&](const ContactKind& kind) { return kind.god == god; });
+  return found == std::end(kKinds) ? nullptr : found;
+}
+
+/// One contact on its way to YAML.
+class ContactConverter {
+ public:
+  ContactConverter(const Thing& contact, const ContactKind& kind, Room& room)
+      : contact_(contact), kind_(kind), room_(room) {
+    for (const Thing& each : room.recording.contact_defaults) {
+      if (each.kind == kind.class_name) defaults_ = &each;
+    }
+  }
+
+  Yaml convert() {
+    Yaml options = map();
+    for (const Name& name : kind_.names) {
+      const std::string text = text_of(get(name.god));
+      if (text.empty()) continue;
+      options.set(name.supv, literal(text));
+      if (name.secret) room_.secrets = true;
+    }
+    if (kind_.god == "email") email(options);
+    if (kind_.god == "slack" && get("notify_channel").truth) {
+      options.set("notify_channel", word("true"));
+    }
+    format(options);
+    Yaml out = map({{std::string(kind_.god), options}});
+    const std::string group = text_of(contact_.get("group"));
+    if (!group.empty()) out.set("groups", list({literal(valid_watch_name(group))}));
+    out.comment = "from " + place_text(contact_.spot);
+    report_unknown();
+    return out;
+  }
+
+ private:
+  const Value& get(std::string_view name) const {
+    const Value& own = contact_.get(name);
+    return own.present() || defaults_ == nullptr ? own : defaults_->get(name);
+  }
+
+  void email(Yaml& options) {
+    const std::string name = text_of(get("to_name"));
+    if (const Yaml* to = options.find("to"); to != nullptr && !name.empty()) {
+      options.set("to", literal(fmt::format("{} <{}>", name, to->text)));
+    }
+    const std::string from_name = text_of(get("from_name"));
+    if (const Yaml* from = options.find("from"); from != nullptr && !from_name.empty()) {
+      options.set("from", literal(fmt::format("{} <{}>", from_name, from->text)));
+    }
+    std::string host = text_of(get("server_host"));
+    const std::string port = text_of(get("server_port"));
+    if (!host.empty() || !port.empty()) {
+      if (host.empty()) host = "localhost";
+      options.set("server", literal(fmt::format("smtp://{}:{}", host, port.empty() ? "25" : port)));
+    }
+    if (text_of(get("delivery_method")) == "sendmail") {
+      room_.notes.changed(contact_.spot, "email: god ran sendmail, supv speaks SMTP to localhost");
+    }
+  }
+
+  void format(Yaml& options) {
+    const Value& format = get("format");
+    if (format.is(Kind::code)) {
+      options.erase("format");
+      room_.notes.lost(contact_.spot, fmt::format("{}: its format is a lambda", kind_.god));
+    } else if (kind_.god == "slack" && format.present()) {
+      room_.notes.lost(contact_.spot, "slack: its format; supv's messages have one of their own");
+    } else if (kind_.god == "webhook" && !format.present()) {
+      options.set("format", word("form"));
+    }
+  }
+
+  void report_unknown() {
+    constexpr std::array kRead = {
+        "name",          "group",         "format",         "to_name",       "from_name",
+        "server_host",   "server_port",   "server_auth",    "server_domain", "delivery_method",
+        "sendmail_path", "sendmail_args", "notify_channel", "info"};
+    for (const auto& [name, value] : contact_.attributes) {
+      const bool known = std::any_of(kind_.names.begin(), kind_.names.end(),
+                                     [&](const Name& one) { return one.god == name; });
+      if (known || std::find(kRead.begin(), kRead.end(), name) != kRead.end()) continue;
+      room_.notes.lost(contact_.spot,
+                       fmt::format("god's contact {} has no attribute {}", kind_.god, name));
+    }
+  }
+
+  const Thing& contact_;
+  const ContactKind& kind_;
+  Room& room_;
+  const Thing* defaults_ = nullptr;
+};
+
+/// Why a contact cannot be converted.
+std::string gone_text(const Thing& contact) {
+  if (contact.custom) {
+    return fmt::format("contact {}: a class of the file's own; an `exec` contact can run a program",
+                       contact.kind);
+  }
+  for (const auto& [kind, why] : kGone) {
+    if (kind == contact.kind) return fmt::format("contact {}: {}", kind, why);
+  }
+  return fmt::format("god has no contact {}", contact.kind);
+}
+
+}  // namespace
+
+Yaml convert_contacts(Room& room) {
+  Yaml out = map();
+  for (const Thing& contact : room.recording.contacts) {
+    const std::string name = text_of(contact.get("name"));
+    const ContactKind* kind = contact.custom ? nullptr : kind_of(contact.kind);
+    if (name.empty()) {
+      room.notes.lost(contact.spot, fmt::format("contact {} has no name", contact.kind));
+    } else if (kind == nullptr) {
+      room.notes.lost(contact.spot, fmt::format("{} ({})", gone_text(contact), name));
+    } else if (out.find(valid_watch_name(name)) != nullptr) {
+      room.notes.lost(contact.spot, fmt::format("a second contact {}; god ignored it too", name));
+    } else {
+      out.set(valid_watch_name(name), ContactConverter(contact, *kind, room).convert());
+    }
+  }
+  for (const Thing& defaults : room.recording.contact_defaults) {
+    const bool known = std::any_of(std::begin(kKinds), std::end(kKinds), [&](const auto& kind) {
+      return kind.class_name == defaults.kind;
+    });
+    if (!known) {
+      room.notes.lost(defaults.spot, fmt::format("defaults of contact {}", defaults.kind));
+    }
+  }
+  return out;
+}
+
+}  // namespace supv::import_god
