@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,11 +30,11 @@ struct ContactReport {
 /// the next ten seconds goes together. A condition that goes on firing is told once, and again
 /// after an hour; that it has recovered is told to those who were told of it. What cannot be
 /// delivered is tried again four times, with growing waits, and then given up. Nothing here waits
-/// for anybody: a dead contact holds up only itself.
+/// for anybody: a dead contact holds up only itself, and is reported once.
 ///
 /// What waits and what was told is kept with fx::Remember (not durable: for as long as the runtime
-/// directory), so that the next brain goes on. A notice that was under way when a brain died is
-/// delivered again: at least once, not exactly once.
+/// directory lives), the newest of it if it is much. A notice that was under way when a brain died
+/// is delivered again: at least once, not exactly once.
 class Contacts {
  public:
   using Effects = std::vector<Effect>;
@@ -58,7 +59,7 @@ class Contacts {
   std::vector<ContactReport> reports() const;
 
  private:
-  /// Who was told of what, as (watch, source).
+  /// What a contact was told of: (watch, source).
   using Subject = std::pair<std::string, std::string>;
   struct Told {
     Time at{};
@@ -70,27 +71,33 @@ class Contacts {
     std::size_t sent = 0;
     std::uint64_t tag = 0;  ///< Of the delivery under way; 0: none.
     Time next{};            ///< Nothing is sent before.
-    std::uint32_t tries = 0;
+    std::size_t tries = 0;  ///< Failed deliveries of what waits first.
     std::map<Subject, Told> told;
     std::string error;       ///< Not empty: it is dead, and that was said.
-    bool loss_said = false;  ///< That notices are lost was said since it is dead.
+    bool loss_said = false;  ///< That notices are lost was said since it last worked.
+    std::uint64_t lost = 0;  ///< Given up since it last worked.
     std::uint64_t reached = 0;
     std::uint64_t given_up = 0;
-    std::uint64_t lost = 0;  ///< Given up since it is dead.
-    bool changed = false;    ///< What is to be remembered of it has changed.
+    bool queue_changed = false;  ///< What is remembered of it is out of date.
+    bool told_changed = false;
   };
 
   std::vector<Contact*> recipients(const Notice& notice, Effects& effects);
   static bool wanted(Contact& contact, const Notice& notice, Time now);
-  void add(Contact& contact, Notice notice, Effects& effects);
+  static void add(Contact& contact, const Notice& notice, Effects& effects);
+  static void lose(Contact& contact, std::size_t first, std::size_t count);
   void send(Moment now, Contact& contact, Effects& effects);
-  void failed(Moment now, Contact& contact, const ev::Delivered& answer, Effects& effects);
-  void lose(Contact& contact, std::size_t count, const std::string& why, Effects& effects);
+  static void succeeded(Contact& contact, Effects& effects);
+  static void failed(Moment now, Contact& contact, const ev::Delivered& answer, Effects& effects);
+  Contact* find(std::string_view name);
+
+  // contacts_memory.cc
+  static void recall_queue(Moment now, Contact& contact, std::string_view text);
+  static void recall_told(Moment now, Contact& contact, std::string_view text);
   void remember(Effects& effects);
-  Contact* find(const std::string& name);
 
   std::list<Contact> contacts_;
-  std::set<std::string> unknown_;  ///< Recipients that are nobody, and of which that was said.
+  std::set<std::string> unknown_;  ///< Recipients that are nobody; that was said.
   std::uint64_t last_tag_ = 0;
 };
 

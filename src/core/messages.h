@@ -99,6 +99,8 @@ struct Notice {
   std::string text;  ///< One line.
   NotifySpec to;
   std::int64_t wall_ms = 0;
+  /// fired: it goes on until a recovered notice says otherwise, so firing again is a repetition.
+  bool lasts = false;
 };
 
 /// What an operator (or a script) asks for.
