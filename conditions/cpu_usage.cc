@@ -47,5 +47,6 @@ class CpuUsage : public supv::sdk::Condition {
 
 }  // namespace
 
-SUPV_CONDITION(CpuUsage, "cpu_usage", "True when more CPU was used between two polls than allowed.",
-               SUPV_POLL, kOptions);
+SUPV_CONDITION_THAT(CpuUsage, "cpu_usage",
+                    "True when more CPU was used between two polls than allowed.", SUPV_POLL,
+                    kOptions, SUPV_OF_PROCESS);

@@ -45,5 +45,5 @@ class MemoryUsage : public supv::sdk::Condition {
 
 }  // namespace
 
-SUPV_CONDITION(MemoryUsage, "memory_usage", "True when more memory is used than allowed.",
-               SUPV_POLL, kOptions);
+SUPV_CONDITION_THAT(MemoryUsage, "memory_usage", "True when more memory is used than allowed.",
+                    SUPV_POLL, kOptions, SUPV_OF_PROCESS);

@@ -26,5 +26,6 @@ class ProcessRunning : public supv::sdk::Condition {
 
 }  // namespace
 
-SUPV_CONDITION(ProcessRunning, "process_running",
-               "True while the tracked process runs, or while it does not.", SUPV_POLL, kOptions);
+SUPV_CONDITION_THAT(ProcessRunning, "process_running",
+                    "True while the tracked process runs, or while it does not.", SUPV_POLL,
+                    kOptions, SUPV_OF_PROCESS);

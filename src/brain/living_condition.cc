@@ -56,6 +56,7 @@ ConditionHosts::Living::Living(ConditionHosts& hosts, const fx::Arm& arm, std::u
       subject_(subject),
       watch_(arm.watch),
       descriptor_(hosts.descriptor_of(spec_.name)),
+      armed_wall_ns_(hosts.surroundings_.now().wall_ms * 1'000'000),
       host_{sizeof host_, this, option, watch_name, pid,    usage,
             conclude,     http, run,    read,       cgroup, pids} {
   if (descriptor_ == nullptr) {
@@ -74,7 +75,8 @@ ConditionHosts::Living::~Living() {
   if (self_ != nullptr) descriptor_->destroy(self_);
 }
 
-supv_outcome ConditionHosts::Living::ask(const supv_event& event, std::string& reason) {
+supv_outcome ConditionHosts::Living::ask(supv_event event, std::string& reason) {
+  event.armed_wall_ns = armed_wall_ns_;
   if (self_ == nullptr) {
     reason = failure_;
     return SUPV_UNKNOWN;

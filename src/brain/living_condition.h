@@ -21,7 +21,7 @@ class ConditionHosts::Living {
   Living& operator=(const Living&) = delete;
 
   /// The condition's answer; a pending one is said later.
-  supv_outcome ask(const supv_event& event, std::string& reason);
+  supv_outcome ask(supv_event event, std::string& reason);
   /// An answer is awaited.
   bool waits() const { return waits_; }
   /// The answer comes later.
@@ -64,6 +64,7 @@ class ConditionHosts::Living {
   const RunId& subject_;
   std::string watch_;
   const supv_condition_descriptor* descriptor_;
+  std::int64_t armed_wall_ns_;
   std::vector<std::pair<std::string, std::string>> options_;  // In base units.
   supv_host host_{};
   void* self_ = nullptr;

@@ -83,6 +83,7 @@ struct supv_event {
   int exit_code;                  /* SUPV_ENDED: -1 if killed by a signal or unknown */
   int exit_signal;                /* SUPV_ENDED: 0 if it exited */
   const struct supv_reply* reply; /* SUPV_REPLY: the answer; else NULL */
+  int64_t armed_wall_ns;          /* when the condition was created, on the same clock as wall_ns */
 };
 
 /* What came of host->http or host->run. Lives until the call returns. */
