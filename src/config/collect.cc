@@ -207,26 +207,38 @@ void Collection::read_includes(const Document& document) {
 }
 
 void Collection::list_watches(Document& document) {
-  const Node* watches = document.find("watches");
-  if (watches == nullptr || watches->kind == Node::Kind::null) return;
-  if (!reader_.require(*watches, Node::Kind::map, "a map of names to watches")) return;
-  document.watches.reserve(watches->entries.size());
-  for (const Entry& entry : watches->entries) {
-    if (reader_.report().full()) return;
+  document.watches = list_entries(document, "watches", "watch");
+  for (const WatchEntry& watch : document.watches) document.by_name[watch.key->text] = &watch;
+  document.tasks = list_entries(document, "tasks", "task");
+}
+
+std::vector<WatchEntry> Collection::list_entries(const Document& document, const char* key,
+                                                 const char* what) {
+  std::vector<WatchEntry> all;
+  const Node* map = document.find(key);
+  if (map == nullptr || map->kind == Node::Kind::null) return all;
+  if (!reader_.require(*map, Node::Kind::map, fmt::format("a map of names to {}", key))) return all;
+  all.reserve(map->entries.size());
+  for (const Entry& entry : map->entries) {
+    if (reader_.report().full()) return all;
     if (!valid_name(entry.key->text)) {
-      reader_.error(*entry.key, fmt::format("'{}' cannot be the name of a watch", entry.key->text),
+      reader_.error(*entry.key,
+                    fmt::format("'{}' cannot be the name of a {}", entry.key->text, what),
                     "1 to 64 of A-Z a-z 0-9 _ . -, not starting with . or -");
       continue;
     }
     if (entry.value->kind == Node::Kind::null) {
-      reader_.error(*entry.key, fmt::format("watch '{}' says nothing", entry.key->text),
-                    "it needs at least 'start'");
+      reader_.error(*entry.key, fmt::format("{} '{}' says nothing", what, entry.key->text),
+                    fmt::format("it needs at least '{}'",
+                                std::string_view(what) == "task" ? "run' and 'if" : "start"));
       continue;
     }
-    if (!reader_.require(*entry.value, Node::Kind::map, "a map of the watch's keys")) continue;
-    document.watches.push_back({entry.key, entry.value, &document});
+    if (!reader_.require(*entry.value, Node::Kind::map,
+                         fmt::format("a map of the {}'s keys", what)))
+      continue;
+    all.push_back({entry.key, entry.value, &document});
   }
-  for (const WatchEntry& watch : document.watches) document.by_name[watch.key->text] = &watch;
+  return all;
 }
 
 const WatchEntry* Collection::ready_made(const std::string& name) {

@@ -30,6 +30,7 @@ struct Document {
   Scope scope;
   const Document* includer = nullptr;
   std::vector<WatchEntry> watches;
+  std::vector<WatchEntry> tasks;
   std::map<std::string_view, const WatchEntry*> by_name;
   const Node* find(std::string_view key) const {
     return root == nullptr ? nullptr : root->find(key);
@@ -66,6 +67,7 @@ class Collection {
   void read_includes(const Document& document);
   bool circular(const std::string& path, const Node& reference);
   void list_watches(Document& document);
+  std::vector<WatchEntry> list_entries(const Document& document, const char* key, const char* what);
 
   const LoadInput& input_;
   Arena& arena_;

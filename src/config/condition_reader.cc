@@ -3,6 +3,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
+
+#include "config/contact_reader.h"
 
 namespace supv {
 namespace {
@@ -36,8 +40,45 @@ bool declares(const supv_condition_descriptor& kind, std::string_view option) {
 
 }  // namespace
 
-void ConditionReader::begin_watch(Duration interval) {
+ConditionPlace place_of(ConditionList list) {
+  ConditionPlace place;
+  place.list = list;
+  switch (list) {
+    case ConditionList::start_if:
+      place.action = Action::start;
+      place.phases = phase::kRest;
+      break;
+    case ConditionList::keepalive:
+    case ConditionList::restart_if:
+      place.action = Action::restart;
+      break;
+    case ConditionList::stop_if:
+      place.action = Action::stop;
+      break;
+    case ConditionList::reload_if:
+      place.action = Action::reload;
+      break;
+    case ConditionList::unmonitor_if:
+      place.action = Action::unmonitor;
+      break;
+    case ConditionList::notify_if:
+      place.action = Action::notify;
+      break;
+    case ConditionList::transitions:
+      place.action = Action::none;
+      break;
+    case ConditionList::lifecycle:
+      place.action = Action::notify;
+      place.phases = phase::kAlways;
+      break;
+  }
+  return place;
+}
+
+void ConditionReader::begin_watch(Duration interval, RareSpec& rare) {
   interval_ = interval;
+  rare_ = &rare;
+  task_ = rare.task.has_value();
   counted_.clear();
   ids_.clear();
 }
@@ -49,7 +90,8 @@ const supv_condition_descriptor* ConditionReader::find(std::string_view name) co
   return nullptr;
 }
 
-void ConditionReader::read_list(const Node& list, Action action, std::vector<ConditionSpec>& out) {
+void ConditionReader::read_list(const Node& list, const Place& place,
+                                std::vector<ConditionSpec>& out) {
   if (!list.is_list()) {
     reader_.error(list,
                   fmt::format("this must be a list of conditions, not {}", kind_name(list.kind)),
@@ -62,19 +104,19 @@ void ConditionReader::read_list(const Node& list, Action action, std::vector<Con
       reader_.error(*item, fmt::format("a watch can have {} conditions", kMaxConditions));
       return;
     }
-    read_item(*item, action, out);
+    read_item(*item, place, out);
   }
 }
 
-void ConditionReader::read_item(const Node& item, Action action, std::vector<ConditionSpec>& out) {
+void ConditionReader::read_item(const Node& item, const Place& place,
+                                std::vector<ConditionSpec>& out) {
   if (item.is_scalar()) {
     Node none;
     none.kind = Node::Kind::map;
     none.source = item.source;
     none.offset = item.offset;
     none.length = item.length;
-    read_one(item, arena_.make(std::move(none)), action, out);
-    return;
+    return read_named(item, arena_.make(std::move(none)), place, out);
   }
   if (!item.is_map() || item.entries.empty()) {
     reader_.error(item, fmt::format("a condition is NAME or NAME: {{…}}, not {}",
@@ -93,13 +135,46 @@ void ConditionReader::read_item(const Node& item, Action action, std::vector<Con
     return;
   }
   if (first.value->kind == Node::Kind::null) {
-    read_item(*first.key, action, out);
-  } else if (reader_.require(*first.value, Node::Kind::map, "a map of parameters")) {
-    read_one(*first.key, *first.value, action, out);
+    read_item(*first.key, place, out);
+  } else {
+    read_named(*first.key, *first.value, place, out);
   }
 }
 
-void ConditionReader::read_one(const Node& name, const Node& parameters, Action action,
+/// Most have a map of parameters; some names are syntax, and have something else.
+void ConditionReader::read_named(const Node& name, const Node& value, const Place& place,
+                                 std::vector<ConditionSpec>& out) {
+  if (name.text == "all" || name.text == "any" || name.text == "not") {
+    return read_whole(name, value, place, out);
+  }
+  if (!reader_.require(value, Node::Kind::map, "a map of parameters")) return;
+  if (name.text == "flapping") return read_flapping(name, value, place);
+  if (name.text == "degrading") return read_degrading(name, value, place, out);
+  read_one(name, value, place, out);
+}
+
+ConditionSpec ConditionReader::begin(const supv_condition_descriptor& kind,
+                                     const Place& place) const {
+  ConditionSpec spec;
+  spec.name = kind.name;
+  spec.list = place.list;
+  spec.action = place.action;
+  spec.otherwise = place.otherwise;
+  spec.phases = place.phases;
+  spec.parent = static_cast<std::int16_t>(place.parent);
+  spec.kind = kind_of(kind);
+  spec.interval = interval_;
+  spec.news = (kind.flags & SUPV_NEWS) != 0;
+  if (spec.kind == ConditionKind::exit) {
+    // Ends are told to what was armed with the run, whatever it leads to.
+    spec.phases = phase::kStarting | phase::kRestarting | phase::kUp;
+  } else if (spec.kind == ConditionKind::change && spec.phases == phase::kAlways) {
+    spec.phases = phase::kUp;  // its samples are taken in every state anyway
+  }
+  return spec;
+}
+
+void ConditionReader::read_one(const Node& name, const Node& parameters, const Place& place,
                                std::vector<ConditionSpec>& out) {
   const auto* kind = find(name.text);
   if (kind == nullptr) {
@@ -108,17 +183,33 @@ void ConditionReader::read_one(const Node& name, const Node& parameters, Action 
     reader_.unknown(name, fmt::format("unknown condition '{}'", name.text), name.text, known);
     return;
   }
+  if (task_ && (kind->kind == SUPV_EXIT || (kind->flags & SUPV_OF_PROCESS) != 0)) {
+    reader_.error(name, fmt::format("a task has no process that '{}' could look at", name.text));
+    return;
+  }
   check_keys(parameters, *kind);
-  ConditionSpec spec;
-  spec.name = kind->name;
-  spec.action = action;
-  spec.kind = kind_of(*kind);
-  spec.interval = interval_;
+  ConditionSpec spec = begin(*kind, place);
   read_common(parameters, *kind, spec);
   name_it(name, parameters, spec);
   if (!read_options(name, parameters, *kind, spec)) return;
   if (spec.name == kConsulKv && !read_kv(reader_, name, parameters, clusters_, spec)) return;
-  out.push_back(std::move(spec));
+  if (place.parent >= 0) read_part(name, parameters, spec);
+  if (try_out(name, *kind, spec)) out.push_back(std::move(spec));
+}
+
+/// Parts of all, any and not say something; only the whole does something.
+void ConditionReader::read_part(const Node& name, const Node& parameters,
+                                const ConditionSpec& spec) {
+  if (spec.kind == ConditionKind::change || spec.kind == ConditionKind::exit) {
+    reader_.error(name, fmt::format("'{}' cannot be a part of all, any or not", spec.name),
+                  spec.kind == ConditionKind::exit ? "it is true only at the moment of the end"
+                                                   : "it acts on its own timeline; list it alone");
+  }
+  for (const std::string_view key : {"notify", "transition", "splay"}) {
+    if (const Node* node = parameters.find(key)) {
+      reader_.error(*node, fmt::format("'{}' belongs to the whole, not to one of its parts", key));
+    }
+  }
 }
 
 void ConditionReader::check_keys(const Node& parameters, const supv_condition_descriptor& kind) {
@@ -156,6 +247,55 @@ void ConditionReader::read_common(const Node& parameters, const supv_condition_d
     reader_.duration(*node, spec.timeout, Duration{1});
   }
   if (const Node* node = written("splay")) reader_.duration(*node, spec.splay);
+  if (const Node* node = written("notify")) {
+    if (auto notify = read_notify(reader_, *node)) spec.notify = std::move(*notify);
+  }
+  if (const Node* node = written("transition")) read_destination(*node, spec);
+}
+
+/// `transition`: another destination than the list's.
+void ConditionReader::read_destination(const Node& node, ConditionSpec& spec) {
+  const auto action = destination(node);
+  if (!action) return;
+  // What runs is not started beside itself.
+  const bool live = (spec.phases & (phase::kRest | phase::kInit)) == 0;
+  spec.action = *action == Action::start && live ? Action::restart : *action;
+}
+
+namespace {
+
+/// The host as a condition sees it before there is a run: it knows the options.
+struct Trying {
+  const ConditionSpec& spec;
+  static const char* option(void* context, const char* name) {
+    for (const auto& [key, value] : static_cast<Trying*>(context)->spec.options) {
+      if (key == name) return value.c_str();
+    }
+    return nullptr;
+  }
+  static const char* watch_name(void*) { return "check"; }
+};
+
+}  // namespace
+
+bool ConditionReader::try_out(const Node& name, const supv_condition_descriptor& kind,
+                              const ConditionSpec& spec) {
+  if (kind.create == nullptr || spec.kind == ConditionKind::change) return true;
+  Trying trying{spec};
+  supv_host host{};
+  host.size = sizeof host;
+  host.context = &trying;
+  host.option = Trying::option;
+  host.watch_name = Trying::watch_name;
+  std::array<char, 256> why{};
+  void* made = kind.create(&host, why.data(), why.size());
+  why.back() = '\0';
+  if (made != nullptr) {
+    kind.destroy(made);
+    return true;
+  }
+  reader_.error(name, fmt::format("{}: {}", spec.name, why.data()));
+  return false;
 }
 
 void ConditionReader::name_it(const Node& name, const Node& parameters, ConditionSpec& spec) {
@@ -209,8 +349,7 @@ void ConditionReader::read_limit(const Node& map, std::string_view limit, std::s
   above.text = "above";
   Node parameters = map;
   parameters.entries = {{&arena_.make(std::move(above)), most}};
-  ConditionSpec spec;
-  spec.name = condition;
+  ConditionSpec spec = begin(*kind, place_of(ConditionList::keepalive));
   spec.id = id;
   spec.interval = interval;
   spec.times = {3, 5};

@@ -12,6 +12,17 @@
 
 namespace supv {
 
+/// What a condition gets from where it stands.
+struct ConditionPlace {
+  ConditionList list = ConditionList::restart_if;
+  Action action = Action::restart;
+  std::uint8_t phases = phase::kUp;
+  std::optional<Action> otherwise;
+  int parent = -1;  ///< Index of the whole that it is a part of.
+};
+/// The place that a list of a watch gives its conditions.
+ConditionPlace place_of(ConditionList list);
+
 /// Reads the condition lists of one watch (contract 2.2).
 class ConditionReader {
  public:
@@ -21,8 +32,11 @@ class ConditionReader {
       : reader_(reader), arena_(arena), catalog_(catalog), clusters_(clusters) {}
 
   /// From here on conditions are those of a new watch with this default interval.
-  void begin_watch(Duration interval);
-  void read_list(const Node& list, Action action, std::vector<ConditionSpec>& out);
+  /// `rare` takes what a condition `flapping` says; whether it is a task is known by then.
+  void begin_watch(Duration interval, RareSpec& rare);
+  void read_list(const Node& list, const ConditionPlace& place, std::vector<ConditionSpec>& out);
+  /// `transitions` of a watch.
+  void read_transitions(const Node& list, std::vector<ConditionSpec>& out);
   /// The memory and CPU limits of a `keepalive` map, as conditions.
   void read_keepalive(const Node& map, std::vector<ConditionSpec>& out);
   /// Checks what only the whole watch shows.
@@ -30,9 +44,33 @@ class ConditionReader {
 
  private:
   const supv_condition_descriptor* find(std::string_view name) const;
-  void read_item(const Node& item, Action action, std::vector<ConditionSpec>& out);
-  void read_one(const Node& name, const Node& parameters, Action action,
+  using Place = ConditionPlace;
+  void read_item(const Node& item, const Place& place, std::vector<ConditionSpec>& out);
+  void read_named(const Node& name, const Node& value, const Place& place,
+                  std::vector<ConditionSpec>& out);
+  void read_one(const Node& name, const Node& parameters, const Place& place,
                 std::vector<ConditionSpec>& out);
+  ConditionSpec begin(const supv_condition_descriptor& kind, const Place& place) const;
+  void read_part(const Node& name, const Node& parameters, const ConditionSpec& spec);
+  void read_destination(const Node& node, ConditionSpec& spec);
+  /// Makes the condition once, as supvd will: what it refuses is reported. False if it did.
+  bool try_out(const Node& name, const supv_condition_descriptor& kind, const ConditionSpec& spec);
+
+  // condition_wholes.cc
+  void read_whole(const Node& name, const Node& value, const Place& place,
+                  std::vector<ConditionSpec>& out);
+  void read_flapping(const Node& name, const Node& value, const Place& place);
+  void check_flapping_states(const Fields& fields);
+  void read_degrading(const Node& name, const Node& parameters, const Place& place,
+                      std::vector<ConditionSpec>& out);
+
+  // transition_reader.cc
+  void read_transition(const Node& map, std::vector<ConditionSpec>& out);
+  std::uint8_t read_sources(const Node& node);
+  bool read_destinations(const Node& node, ConditionPlace& place);
+  void check_way(const Node& to, const ConditionPlace& place);
+  std::optional<Action> destination(const Node& node);
+
   void check_keys(const Node& parameters, const supv_condition_descriptor& kind);
   void read_common(const Node& parameters, const supv_condition_descriptor& kind,
                    ConditionSpec& spec);
@@ -52,9 +90,14 @@ class ConditionReader {
   const Catalog& catalog_;
   const std::vector<std::string>& clusters_;
   Duration interval_{30000};
+  RareSpec* rare_ = nullptr;
+  bool task_ = false;
   std::map<std::string, int> counted_;  ///< By condition name, over the whole watch.
   std::set<std::string> ids_;
 };
+
+/// The keys of `flapping`; also those of the condition of that name.
+void read_flapping_keys(Reader& reader, const Fields& fields, FlappingSpec& flapping);
 
 /// The options of a consul_kv condition, which have been read, as what the follower needs.
 /// `parameters` are for the places of errors.

@@ -134,6 +134,27 @@ Json key_schema(const Key& key, const Catalog& catalog) {
     }
     case KeyType::keepalive:
       return either(or_interpolated({{"type", "boolean"}}), level_schema(*key.level, catalog));
+    case KeyType::transitions:
+      return list_of(level_schema(*key.level, catalog));
+    case KeyType::behaviors:
+      return list_of(
+          either(words("clean_pid_file|clean_unix_socket|notify_when_flapping"),
+                 {{"type", "object"},
+                  {"properties", {{"notify_when_flapping", level_schema(*key.level, catalog)}}},
+                  {"additionalProperties", false}}));
+    case KeyType::notify:
+      return either(either(scalar(), list_of(scalar())),
+                    {{"type", "object"},
+                     {"properties",
+                      {{"contacts", either(scalar(), list_of(scalar()))},
+                       {"priority", scalar()},
+                       {"category", scalar()}}},
+                     {"additionalProperties", false}});
+    case KeyType::states:
+      return either(either(scalar(), list_of(scalar())),
+                    {{"type", "object"},
+                     {"properties", {{"true", scalar()}, {"false", scalar()}}},
+                     {"additionalProperties", false}});
     case KeyType::conditions:
       return {{"$ref", "#/definitions/conditions"}};
     case KeyType::map:

@@ -60,17 +60,23 @@ class Loading {
       for (const WatchEntry& watch : document->watches) {
         if (report_.full()) return;
         const auto [first, fresh] = names_.emplace(watch.key->text, watch.key);
-        if (!fresh) report_twice(watch, *first->second);
+        if (!fresh) report_twice(watch, *first->second, "watch");
         const Node* keys = inheritance_.resolve(watch);
         if (keys != nullptr && fresh) config.watches.push_back(watches.read(watch, *keys));
+      }
+      for (const WatchEntry& task : document->tasks) {
+        if (report_.full()) return;
+        const auto [first, fresh] = names_.emplace(task.key->text, task.key);
+        if (!fresh) report_twice(task, *first->second, "task");
+        if (fresh) config.watches.push_back(watches.read_task(task));
       }
     }
   }
 
-  void report_twice(const WatchEntry& watch, const Node& first) {
+  void report_twice(const WatchEntry& watch, const Node& first, const char* what) {
     Diagnostic diagnostic;
     diagnostic.place = watch.key->place();
-    diagnostic.text = fmt::format("watch '{}' is defined twice", watch.key->text);
+    diagnostic.text = fmt::format("{} '{}' is defined twice", what, watch.key->text);
     diagnostic.related = first.place();
     diagnostic.related_text = "first time here";
     report_.add(std::move(diagnostic));

@@ -51,17 +51,70 @@ constexpr std::array kFlapping = {
     Key{"retry_in", T::duration, "Try again after this time; never unless written."},
     Key{"retry_times", T::integer, "Give up after this many retries ..."},
     Key{"retry_within", T::duration, "... within this time."},
+    Key{"notify", T::notify, "Who is told (the watch's notify)."},
 };
 constexpr Level kFlappingLevel = {"flapping", kFlapping};
+
+constexpr auto with_gods() {
+  std::array<Key, kFlapping.size() + 3> keys{};
+  for (std::size_t i = 0; i < kFlapping.size(); ++i) keys[i] = kFlapping[i];
+  keys[kFlapping.size()] = {"from_state", T::texts, "As in god; what counts is fixed here."};
+  keys[kFlapping.size() + 1] = {"to_state", T::texts, "As in god: [start, restart]."};
+  keys[kFlapping.size() + 2] = {"transition", T::text, "As in god: unmonitored."};
+  return keys;
+}
+constexpr std::array kFlappingCondition = with_gods();
+constexpr Level kFlappingConditionLevel = {"flapping", kFlappingCondition};
+
+constexpr std::array kFlappingNotice = {
+    Key{"failures", T::integer, "This many starts (5) ..."},
+    Key{"within", T::duration, "... within this time (1m) are told of."},
+    Key{"notify", T::notify, "Whom (the watch's notify)."},
+};
+constexpr Level kFlappingNoticeLevel = {"notify_when_flapping", kFlappingNotice};
 
 constexpr std::array kCondition = {
     Key{"interval", T::duration, "How often it is asked (the watch's interval)."},
     Key{"times", T::times, "N: true this often in a row; [N, M]: N of the last M (1)."},
     Key{"timeout", T::duration, "An answer that takes longer is unknown."},
     Key{"splay", T::duration, "Wait a random time up to this before acting (0s)."},
+    Key{"notify", T::notify, "Who is told when it acts, and when it is over."},
+    Key{"transition", T::choice, "Where it leads instead.", nullptr,
+        "up|start|restart|stop|unmonitored"},
     Key{"id", T::text, "Its name in status (NAME#N)."},
 };
 constexpr Level kConditionLevel = {"a condition", kCondition};
+
+constexpr std::array kTransition = {
+    Key{"from", T::states, "init, start, restart, up or stop; or a list of them. Required."},
+    Key{"to", T::states,
+        "up, start, restart, stop or unmonitored; or {true: STATE, false: STATE}. Required."},
+    Key{"if", T::conditions, "One of these is true; always, if not written."},
+};
+constexpr Level kTransitionLevel = {"a transition", kTransition};
+
+constexpr std::array kTask = {
+    Key{"run", T::command, "The command. Required."},
+    Key{"if", T::conditions, "It is run when one of these is true. Required."},
+    Key{"interval", T::duration, "Default interval of its conditions (30s)."},
+    Key{"timeout", T::duration, "The command is ended after this (never)."},
+    Key{"retry", T::integer, "A command that fails is repeated this often (0)."},
+    Key{"max_parallel", T::integer, "Commands at a time (1)."},
+    Key{"notify", T::notify, "Who is told of its runs."},
+    Key{"dir", T::text, "Working directory; relative to this file (/)."},
+    Key{"env", T::text_map, "Environment variables, on top of supvd's own."},
+    Key{"env_file", T::texts, "Files of NAME=VALUE lines, read at each run."},
+    Key{"clean_env", T::boolean, "Start from a minimal environment instead of supvd's (false)."},
+    Key{"uid", T::text, "User name or number to run as."},
+    Key{"gid", T::text, "Group name or number to run as."},
+    Key{"umask", T::octal, "File mode mask, quoted: \"0022\"."},
+    Key{"chroot", T::text, "Root directory of the command."},
+    Key{"log", T::text, "File for its output (LOG_DIR/NAME.log)."},
+    Key{"err_log", T::text, "File for its standard error (as log)."},
+    Key{"group", T::text, "A name that commands accept for all its members."},
+    Key{"groups", T::texts, "Several such names."},
+};
+constexpr Level kTaskLevel = {"a task", kTask};
 
 constexpr std::array kWatch = {
     Key{"extends", T::text, "A ready-made watch, or another watch of this file, to start from."},
@@ -104,7 +157,18 @@ constexpr std::array kWatch = {
     Key{"restart_if", T::conditions, "Restart it when one of these is true."},
     Key{"stop_if", T::conditions, "Stop it when one of these is true."},
     Key{"reload_if", T::conditions, "Reload it when one of these is true."},
+    Key{"unmonitor_if", T::conditions, "Leave it alone from then on when one of these is true."},
     Key{"notify_if", T::conditions, "Only say so when one of these is true."},
+    Key{"lifecycle", T::conditions, "Judged in every state while it is monitored."},
+    Key{"transitions", T::transitions, "god's general form: from a state, if true, to another.",
+        &kTransitionLevel},
+    Key{"behaviors", T::behaviors,
+        "clean_pid_file, clean_unix_socket, notify_when_flapping: before each start.",
+        &kFlappingNoticeLevel},
+    Key{"unix_socket", T::text, "For clean_unix_socket."},
+    Key{"notify", T::notify, "Contacts that are told of its changes of state."},
+    Key{"adopt", T::text,
+        "Another supervisor's pid file: the process it names is taken over, not started again."},
     Key{"hooks", T::map, "Commands around starts, stops and restarts.", &kHooksLevel},
     Key{"ready", T::map, "What up means: one of notify, after, tcp, file (alive after 1s).",
         &kReadyLevel},
@@ -161,6 +225,7 @@ constexpr Level kNodeLevel = {"node", kNode};
 
 const std::array kTop = {
     Key{"watches", T::maps, "The watches by name.", &kWatchLevel},
+    Key{"tasks", T::maps, "Commands run when a condition is true, by name.", &kTaskLevel},
     Key{"defaults", T::map, "Keys of a watch, merged under every watch.", &kWatchLevel},
     Key{"vars", T::text_map, "What ${vars.NAME} stands for."},
     Key{"vars_file", T::texts, "Files of vars (YAML maps), below `vars`; relative to this file."},
@@ -183,6 +248,10 @@ const Level& ready_level() { return kReadyLevel; }
 const Level& keepalive_level() { return kKeepaliveLevel; }
 const Level& backoff_level() { return kBackoffLevel; }
 const Level& flapping_level() { return kFlappingLevel; }
+const Level& flapping_condition_level() { return kFlappingConditionLevel; }
+const Level& flapping_notice_level() { return kFlappingNoticeLevel; }
+const Level& transition_level() { return kTransitionLevel; }
+const Level& task_level() { return kTaskLevel; }
 const Level& consul_level() { return kConsulLevel; }
 const Level& cluster_level() { return kClusterLevel; }
 const Level& daemon_level() { return kDaemonLevel; }

@@ -18,19 +18,23 @@ enum class KeyType : std::uint8_t {
   integer,  ///< A plain whole number, not negative.
   octal,    ///< Quoted.
   signal,
-  choice,      ///< One of `choices`, separated by '|'.
-  texts,       ///< Text, or a list of texts.
-  text_map,    ///< Names to texts.
-  times,       ///< N, or [N, M].
-  command,     ///< String, or list of arguments.
-  reload,      ///< Command, or the name of a signal.
-  ladder,      ///< List of "SIGNAL DURATION".
-  keepalive,   ///< Boolean, or a map of `level`.
-  conditions,  ///< List of conditions.
-  map,         ///< A map of `level`.
-  maps,        ///< Names to maps of `level`.
-  consul,      ///< A map of `level` that also holds `clusters`.
-  message,     ///< Text in which %{…} stands for what a contact is told.
+  choice,       ///< One of `choices`, separated by '|'.
+  texts,        ///< Text, or a list of texts.
+  text_map,     ///< Names to texts.
+  times,        ///< N, or [N, M].
+  command,      ///< String, or list of arguments.
+  reload,       ///< Command, or the name of a signal.
+  ladder,       ///< List of "SIGNAL DURATION".
+  keepalive,    ///< Boolean, or a map of `level`.
+  conditions,   ///< List of conditions.
+  transitions,  ///< List of maps of `level`.
+  behaviors,
+  notify,   ///< Names of contacts, or a map of `level`.
+  states,   ///< A state, a list of them, or {true: STATE, false: STATE}.
+  map,      ///< A map of `level`.
+  maps,     ///< Names to maps of `level`.
+  consul,   ///< A map of `level` that also holds `clusters`.
+  message,  ///< Text in which %{…} stands for what a contact is told.
 };
 
 struct Level;
@@ -57,6 +61,12 @@ const Level& ready_level();
 const Level& keepalive_level();
 const Level& backoff_level();
 const Level& flapping_level();
+/// The condition `flapping`: the same, and what god has besides.
+const Level& flapping_condition_level();
+/// Of the behavior notify_when_flapping.
+const Level& flapping_notice_level();
+const Level& transition_level();
+const Level& task_level();
 const Level& consul_level();
 const Level& cluster_level();
 const Level& daemon_level();

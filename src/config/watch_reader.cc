@@ -59,7 +59,8 @@ WatchSpec WatchReader::read(const WatchEntry& watch, const Node& keys) {
   read_ready(fields, spec);
   read_groups(fields, spec);
   read_flags(fields, spec);
-  read_conditions(watch, fields, spec);
+  read_conditions(watch, fields, spec, rare);
+  check_behaviors(fields, spec, rare);
   hint(watch, fields, spec);
   if (!(rare == RareSpec())) spec.rare = std::make_shared<const RareSpec>(std::move(rare));
   return spec;
@@ -226,10 +227,11 @@ void WatchReader::read_flags(const Fields& fields, WatchSpec& spec) {
   }
 }
 
-void WatchReader::read_conditions(const WatchEntry& watch, const Fields& fields, WatchSpec& spec) {
+void WatchReader::read_conditions(const WatchEntry& watch, const Fields& fields, WatchSpec& spec,
+                                  RareSpec& rare) {
   Duration interval = kDefaultInterval;
   duration(fields, "interval", interval, Duration{10});
-  conditions_.begin_watch(interval);
+  conditions_.begin_watch(interval, rare);
   if (const Node* node = fields.find("keepalive")) {
     if (node->is_map()) {
       conditions_.read_keepalive(*node, spec.conditions);
@@ -237,13 +239,26 @@ void WatchReader::read_conditions(const WatchEntry& watch, const Fields& fields,
       reader_.boolean(*node, spec.keepalive);
     }
   }
-  constexpr std::pair<std::string_view, Action> kLists[] = {{"start_if", Action::start},
-                                                            {"restart_if", Action::restart},
-                                                            {"stop_if", Action::stop},
-                                                            {"reload_if", Action::reload},
-                                                            {"notify_if", Action::notify}};
-  for (const auto& [key, action] : kLists) {
-    if (const Node* node = fields.find(key)) conditions_.read_list(*node, action, spec.conditions);
+  constexpr std::pair<std::string_view, ConditionList> kLists[] = {
+      {"start_if", ConditionList::start_if},         {"restart_if", ConditionList::restart_if},
+      {"stop_if", ConditionList::stop_if},           {"reload_if", ConditionList::reload_if},
+      {"unmonitor_if", ConditionList::unmonitor_if}, {"notify_if", ConditionList::notify_if},
+      {"lifecycle", ConditionList::lifecycle}};
+  for (const auto& [key, list] : kLists) {
+    if (const Node* node = fields.find(key))
+      conditions_.read_list(*node, place_of(list), spec.conditions);
+  }
+  if (const Node* node = fields.find("transitions")) {
+    conditions_.read_transitions(*node, spec.conditions);
+    const bool rises =
+        std::any_of(spec.conditions.begin(), spec.conditions.end(), [](const ConditionSpec& one) {
+          return one.list == ConditionList::transitions && (one.phases & phase::kInit) == 0 &&
+                 (one.action == Action::up || one.otherwise == Action::up);
+        });
+    if (rises && fields.find("ready") != nullptr) {
+      reader_.error(*node, "'ready' and a transition to 'up' exclude each other");
+    }
+    if (rises) spec.ready.kind = ReadySpec::Kind::condition;
   }
   conditions_.end_watch(*watch.key, spec.conditions);
 }

@@ -18,6 +18,8 @@ class WatchReader {
 
   /// `keys` are those of Inheritance::resolve. Complete only if no error was reported.
   WatchSpec read(const WatchEntry& watch, const Node& keys);
+  /// The same for an entry of `tasks`.
+  WatchSpec read_task(const WatchEntry& task);
 
  private:
   void read_dir(const Fields& fields, ProcessSpec& process);
@@ -29,11 +31,15 @@ class WatchReader {
   void read_groups(const Fields& fields, WatchSpec& spec);
   void read_flags(const Fields& fields, WatchSpec& spec);
   void read_backoff(const Node& map, BackoffSpec& backoff);
-  void read_flapping(const Node& map, FlappingSpec& flapping);
   void read_hooks(const Node& map, HooksSpec& hooks);
   void read_reload(const Node& node, RareSpec& rare);
   void read_rare(const Fields& fields, RareSpec& rare);
-  void read_conditions(const WatchEntry& watch, const Fields& fields, WatchSpec& spec);
+  void read_conditions(const WatchEntry& watch, const Fields& fields, WatchSpec& spec,
+                       RareSpec& rare);
+  void read_behaviors(const Node& list, RareSpec& rare);
+  void read_flapping_notice(const Node& map, RareSpec& rare);
+  void read_notify_key(const Fields& fields, NotifySpec& notify);
+  void check_behaviors(const Fields& fields, const WatchSpec& spec, const RareSpec& rare);
   void hint(const WatchEntry& watch, const Fields& fields, const WatchSpec& spec);
 
   /// Reads `key` if it is written.

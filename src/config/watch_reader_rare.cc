@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <csignal>
 
+#include "config/condition_reader.h"
+#include "config/contact_reader.h"
 #include "config/watch_reader.h"
 
 namespace supv {
@@ -33,21 +35,84 @@ void WatchReader::read_backoff(const Node& map, BackoffSpec& backoff) {
   }
 }
 
-void WatchReader::read_flapping(const Node& map, FlappingSpec& flapping) {
+void read_flapping_keys(Reader& reader, const Fields& fields, FlappingSpec& flapping) {
   constexpr std::uint32_t kMost = 1000;
-  const Fields fields(reader_, map, flapping_level());
-  if (const Node* node = fields.find("times")) reader_.integer(*node, flapping.times, 1, kMost);
-  duration(fields, "within", flapping.within, Duration{1});
-  duration(fields, "retry_in", flapping.retry_in, Duration{1});
+  const auto duration = [&](std::string_view key, Duration& out) {
+    if (const Node* node = fields.find(key)) reader.duration(*node, out, Duration{1});
+  };
+  if (const Node* node = fields.find("times")) reader.integer(*node, flapping.times, 1, kMost);
+  duration("within", flapping.within);
+  duration("retry_in", flapping.retry_in);
   if (const Node* node = fields.find("retry_times")) {
-    reader_.integer(*node, flapping.retry_times, 1, kMost);
+    reader.integer(*node, flapping.retry_times, 1, kMost);
   }
-  duration(fields, "retry_within", flapping.retry_within, Duration{1});
+  duration("retry_within", flapping.retry_within);
+  if (const Node* node = fields.find("notify")) {
+    if (auto notify = read_notify(reader, *node)) flapping.notify = std::move(*notify);
+  }
   for (const std::string_view key : {"retry_times", "retry_within"}) {
     const Node* node = fields.find(key);
     if (node != nullptr && fields.find("retry_in") == nullptr) {
-      reader_.error(*node, fmt::format("'{}' needs 'retry_in'", key));
+      reader.error(*node, fmt::format("'{}' needs 'retry_in'", key));
     }
+  }
+}
+
+void WatchReader::read_notify_key(const Fields& fields, NotifySpec& notify) {
+  const Node* node = fields.find("notify");
+  if (node == nullptr) return;
+  if (auto read = read_notify(reader_, *node)) notify = std::move(*read);
+}
+
+void WatchReader::read_behaviors(const Node& list, RareSpec& rare) {
+  if (!reader_.require(list, Node::Kind::list, "a list of behaviors")) return;
+  for (const Node* item : list.items) {
+    if (item->is_map() && item->entries.size() == 1 &&
+        item->entries.front().key->text == "notify_when_flapping") {
+      read_flapping_notice(*item->entries.front().value, rare);
+      continue;
+    }
+    const auto index =
+        reader_.choice(*item, "clean_pid_file|clean_unix_socket|notify_when_flapping");
+    if (!index) continue;
+    rare.clean_pid_file = rare.clean_pid_file || *index == 0;
+    rare.clean_unix_socket = rare.clean_unix_socket || *index == 1;
+    if (*index == 2) rare.flapping_notice.emplace();
+  }
+}
+
+void WatchReader::read_flapping_notice(const Node& map, RareSpec& rare) {
+  constexpr std::uint32_t kMost = 1000;
+  FlappingNoticeSpec notice;
+  if (!reader_.require(map, Node::Kind::map, "a map, like {failures: 5, within: 1m}")) return;
+  const Fields fields(reader_, map, flapping_notice_level());
+  if (const Node* node = fields.find("failures")) {
+    reader_.integer(*node, notice.failures, 1, kMost);
+  }
+  duration(fields, "within", notice.within, Duration{1});
+  if (const Node* node = fields.find("notify")) {
+    if (auto notify = read_notify(reader_, *node)) notice.notify = std::move(*notify);
+  }
+  rare.flapping_notice = std::move(notice);
+}
+
+/// What a behavior is about must be there.
+void WatchReader::check_behaviors(const Fields& fields, const WatchSpec& spec,
+                                  const RareSpec& rare) {
+  const Node* node = fields.find("behaviors");
+  if (node == nullptr) return;
+  if (rare.clean_pid_file && spec.process.pid_file.empty()) {
+    reader_.error(*node, "'clean_pid_file' needs 'pid_file'");
+  }
+  if (rare.clean_unix_socket && rare.unix_socket.empty()) {
+    reader_.error(*node, "'clean_unix_socket' needs 'unix_socket'");
+  }
+  const bool told =
+      rare.flapping_notice && (rare.flapping_notice->notify || !rare.notify.contacts.empty());
+  if (rare.flapping_notice && !told) {
+    reader_.error(*node, "'notify_when_flapping' needs somebody to notify",
+                  "write 'notify: CONTACT' on the watch, or "
+                  "{notify_when_flapping: {notify: CONTACT}}");
   }
 }
 
@@ -83,7 +148,13 @@ void WatchReader::read_rare(const Fields& fields, RareSpec& rare) {
     return node != nullptr && reader_.require(*node, Node::Kind::map, "a map") ? node : nullptr;
   };
   if (const Node* node = map("hooks")) read_hooks(*node, rare.hooks);
-  if (const Node* node = map("flapping")) read_flapping(*node, rare.flapping.emplace());
+  if (const Node* node = map("flapping")) {
+    read_flapping_keys(reader_, Fields(reader_, *node, flapping_level()), rare.flapping.emplace());
+  }
+  if (const Node* node = fields.find("behaviors")) read_behaviors(*node, rare);
+  if (const Node* node = fields.find("unix_socket")) reader_.text(*node, rare.unix_socket);
+  if (const Node* node = fields.find("adopt")) reader_.text(*node, rare.adopt);
+  read_notify_key(fields, rare.notify);
   const Node* labels = map("labels");
   if (labels == nullptr) return;
   reader_.text_map(*labels, rare.labels);

@@ -101,6 +101,8 @@ const char* action_name(Action action) {
       return "unmonitor";
     case Action::up:
       return "up";
+    case Action::none:
+      return "";
   }
   return "";
 }

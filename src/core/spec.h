@@ -74,6 +74,7 @@ enum class Action : std::uint8_t {
   notify,
   unmonitor,
   up,  ///< A start has succeeded (transitions to `up`).
+  none,
 };
 
 /// "start", "restart", ...; as in a watch file and in events.

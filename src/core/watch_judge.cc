@@ -57,6 +57,8 @@ bool Watch::can(const ConditionSpec& condition, Action action) const {
       return state_ != State::stopped && state_ != State::stopping && state_ != State::stuck;
     case Action::unmonitor:
       return true;
+    case Action::none:
+      return false;
     case Action::up:
       return state_ == State::starting && pid_ != 0 && !following_;
   }
@@ -98,6 +100,8 @@ void Watch::act(Step& step, std::uint32_t index, Action action, const std::strin
       return stop(step, {name, "condition", reason});
     case Action::unmonitor:
       return unmonitor(step, {name, "condition", reason});
+    case Action::none:
+      return;
     case Action::up:
       return become_up(step);
     case Action::restart:

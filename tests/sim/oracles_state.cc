@@ -88,7 +88,7 @@ void Oracles::judge_up(const Watch& watch) {
   const auto alive_for = [&](Duration least) {
     return launched != launched_.end() && sim_.agenda.now() - launched->second >= least;
   };
-  bool said = ready_.contains(run);
+  bool said = ready_.contains(run) || ready.kind == ReadySpec::Kind::condition;
   if (ready.kind == ReadySpec::Kind::alive)
     said = alive_for(seconds(1)) || !watch.spec().process.pid_file.empty();
   if (ready.kind == ReadySpec::Kind::after)
@@ -128,7 +128,8 @@ void Oracles::judge_end(const Watch& watch) {
     violated("5, 7: what an operator stopped is stopped", is);
   if (sure && book.word == Word::alone && watch.monitored())
     violated("5: what is left alone is left alone", is);
-  if (sure && book.word == Word::up && !watch.monitored())
+  const bool let_go = book.by == "condition" && book.action == "unmonitor";
+  if (sure && book.word == Word::up && !watch.monitored() && !let_go)
     violated("5: what is to be monitored is monitored", is);
   const bool others_say = book.by == "condition" && book.action == "stop";
   if (sure && book.word == Word::none && spec.autostart && !others_say && !watch.wanted())

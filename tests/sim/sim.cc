@@ -71,7 +71,11 @@ void Trace::operator()(const std::string& line) {
 }
 
 Sim::Sim(std::uint64_t seed, bool shown)
-    : dice(seed), menu(Menu::draw(dice)), machinery(Machinery::draw(dice)), trace(shown, agenda) {}
+    : dice(seed),
+      more(~seed),
+      menu(Menu::draw(dice)),
+      machinery(Machinery::draw(dice)),
+      trace(shown, agenda) {}
 
 void Sim::now_and_then(Duration Menu::*mean, std::function<void()> what) {
   const Duration about = menu.*mean;

@@ -148,6 +148,7 @@ class Trace {
 struct Sim {
   Agenda agenda;
   Dice dice;
+  Dice more;  ///< For what came later: it leaves the choices of known seeds as they were.
   Menu menu;
   Machinery machinery;
   Trace trace;

@@ -46,10 +46,52 @@ void add_condition(Dice& dice, WatchSpec& watch, const std::string& name, Condit
     condition.action = dice.pick({Action::restart, Action::restart, Action::start, Action::stop,
                                   Action::reload, Action::notify});
   }
+  if (condition.action == Action::start) condition.phases = phase::kRest;
+  if (kind == ConditionKind::exit)
+    condition.phases = phase::kStarting | phase::kRestarting | phase::kUp;
   // Twice the same in one list is one too many.
   for (const ConditionSpec& other : watch.conditions)
     if (other.kv && condition.kv && condition_key(other) == condition_key(condition)) return;
   watch.conditions.push_back(std::move(condition));
+}
+
+/// Conditions of other phases, and wholes. While all is calm polls are false, and everything is to
+/// settle: what a start waits for must then come from `otherwise`.
+void add_rarer_conditions(Dice& dice, WatchSpec& watch) {
+  const auto add = [&](ConditionList list, std::uint8_t phases, Action action) -> ConditionSpec& {
+    ConditionSpec condition;
+    condition.name = "memory_usage";
+    condition.id = fmt::format("more#{}", watch.conditions.size() + 1);
+    condition.interval = dice.pick<Duration>({seconds(1), seconds(5)});
+    condition.splay = dice.pick<Duration>({Duration(0), Duration(0), seconds(4)});
+    condition.list = list;
+    condition.phases = phases;
+    condition.action = action;
+    watch.conditions.push_back(std::move(condition));
+    return watch.conditions.back();
+  };
+  constexpr auto kStarts = static_cast<std::uint8_t>(phase::kStarting | phase::kRestarting);
+  if (dice.chance(0.4))
+    add(ConditionList::lifecycle, phase::kAlways,
+        dice.pick({Action::notify, Action::restart, Action::stop, Action::unmonitor}));
+  if (dice.chance(0.3))
+    add(ConditionList::transitions, kStarts, dice.pick({Action::restart, Action::stop}));
+  if (dice.chance(0.2)) {
+    add(ConditionList::transitions, kStarts, Action::none).otherwise = Action::up;
+    watch.ready.kind = ReadySpec::Kind::condition;
+  }
+  if (dice.chance(0.2))
+    add(ConditionList::transitions, phase::kInit, Action::none).otherwise = Action::start;
+  if (dice.chance(0.2)) add(ConditionList::unmonitor_if, phase::kUp, Action::unmonitor);
+  if (!dice.chance(0.4)) return;
+  const auto whole = static_cast<std::int16_t>(watch.conditions.size());
+  add(ConditionList::restart_if, phase::kUp, Action::restart).kind =
+      dice.pick({ConditionKind::all, ConditionKind::any});
+  for (int i = 0; i < 2; ++i) {
+    ConditionSpec& part = add(ConditionList::restart_if, phase::kUp, Action::restart);
+    part.parent = whole;
+    part.splay = Duration(0);
+  }
 }
 
 std::vector<LadderStep> draw_ladder(Dice& dice) {
@@ -74,8 +116,12 @@ std::shared_ptr<const RareSpec> draw_rare(Dice& dice) {
   rare.hooks.before_stop = some(0.2, "before_stop");
   rare.hooks.after_stop = some(0.2, "after_stop");
   if (dice.chance(0.2))
-    rare.flapping = FlappingSpec{4, minutes(1), dice.pick<Duration>({Duration(0), seconds(30)}),
-                                 static_cast<std::uint32_t>(dice.pick({0, 3})), minutes(10)};
+    rare.flapping = FlappingSpec{4,
+                                 minutes(1),
+                                 dice.pick<Duration>({Duration(0), seconds(30)}),
+                                 static_cast<std::uint32_t>(dice.pick({0, 3})),
+                                 minutes(10),
+                                 {}};
   return std::make_shared<const RareSpec>(std::move(rare));
 }
 
@@ -113,6 +159,7 @@ WatchSpec draw_watch(Sim& sim, const std::string& name) {
   if (dice.chance(0.2)) add_condition(dice, watch, "consul_kv", ConditionKind::change);
   if (dice.chance(0.4)) add_condition(dice, watch, "memory_usage", ConditionKind::poll);
   if (dice.chance(0.2)) add_condition(dice, watch, "process_exits", ConditionKind::exit);
+  if (sim.more.chance(0.4)) add_rarer_conditions(sim.more, watch);
   return watch;
 }
 
