@@ -30,7 +30,7 @@ constexpr std::size_t kMaxStates = 4000;
 /// What one look reads of one file; the rest is for the next one.
 constexpr off_t kMaxLook = off_t{32} * 1024 * 1024;
 /// After so many bytes the pattern is compiled anew: until then it remembers every state it met.
-constexpr std::size_t kFresh = std::size_t{64} * 1024;
+constexpr std::size_t kFresh = std::size_t{16} * 1024;
 
 [[noreturn]] void refuse(const std::string& why) { throw std::invalid_argument("pattern: " + why); }
 
@@ -98,26 +98,31 @@ class Pattern {
     if (text_.empty()) refuse("it is empty");
     if (text_.size() > kMaxPattern) refuse("it is longer than 1024 bytes");
     check_cost(text_);
-    compile();
+    compile(text_);  // By itself: `a)(b` is none, though it would be one below.
+    ::regfree(&compiled_);
+    // Anchored, so that a line is gone through once and not again from each of its bytes.
+    text_ = "^.*(" + text_ + ")";
+    compile(text_);
   }
   ~Pattern() { ::regfree(&compiled_); }
   Pattern(const Pattern&) = delete;
   Pattern& operator=(const Pattern&) = delete;
 
-  bool found_in(const std::string& line) {
+  bool found_in(std::string line) {
+    std::replace(line.begin(), line.end(), '\0', '\1');  // What no pattern can match.
     used_ += line.size();
     if (used_ > kFresh) {
       ::regfree(&compiled_);
-      compile();
+      compile(text_);
     }
     regmatch_t range{0, static_cast<regoff_t>(line.size())};
     return ::regexec(&compiled_, line.data(), 0, &range, REG_STARTEND) == 0;
   }
 
  private:
-  void compile() {
+  void compile(const std::string& text) {
     used_ = 0;
-    const int error = ::regcomp(&compiled_, text_.c_str(), REG_EXTENDED | REG_NOSUB);
+    const int error = ::regcomp(&compiled_, text.c_str(), REG_EXTENDED | REG_NOSUB);
     if (error == 0) return;
     char message[128];
     ::regerror(error, &compiled_, message, sizeof message);
