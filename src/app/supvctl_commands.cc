@@ -240,6 +240,25 @@ int run_kv(Client& client, const Invocation& invocation) {
   return reply.code;
 }
 
+int run_contact(Client& client, const Invocation& invocation) {
+  const auto& words = invocation.words;
+  if (words.size() != 2 || words[0] != "test") {
+    complain("contact test NAME");
+    return code::kUsage;
+  }
+  protocol::Call call;
+  call.kind = protocol::Kind::contact;
+  call.key = words[1];
+  const Reply reply = client.ask(call, invocation.timeout);
+  if (!has_result(reply) || reply.answer->kv.code != 0) return fail(client, invocation, reply);
+  if (invocation.output == Output::json) {
+    fmt::print("{}\n", reply.answer->json);
+  } else if (!invocation.quiet) {
+    fmt::print("{}\n", printable(reply.answer->kv.text));
+  }
+  return reply.code;
+}
+
 int run_version(Client& client, const Invocation& invocation) {
   const Reply reply = client.ask(call_for(invocation), invocation.timeout);
   if (invocation.output == Output::json) {
@@ -286,6 +305,7 @@ int run_command(const Invocation& invocation) {
   }
   if (command == "history" || command == "events") return run_history(client, invocation);
   if (command == "kv") return run_kv(client, invocation);
+  if (command == "contact") return run_contact(client, invocation);
   if (command == "version") return run_version(client, invocation);
   return run_action(client, invocation);
 }

@@ -65,10 +65,12 @@ std::vector<std::string> candidates(const Invocation& invocation) {
   if (*command == "wait" && previous == "--for") return {"up", "ready", "stopped", "gone"};
   if (*command == "completion") return {"bash", "zsh", "fish"};
   if (*command == "kv" && previous == "kv") return {"get", "put", "delete"};
+  if (*command == "contact" && previous == "contact") return {"test"};
   if (*command == "signal" && previous == "signal") {
     return {"HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "TSTP", "CONT", "TTIN", "KILL"};
   }
-  const auto without_names = {"load", "plan", "check", "kv", "conditions", "schema", "version"};
+  const auto without_names = {"load",    "plan",       "check",  "kv",
+                              "contact", "conditions", "schema", "version"};
   if (std::find(without_names.begin(), without_names.end(), *command) != without_names.end()) {
     return {};
   }

@@ -56,6 +56,7 @@ constexpr CommandLine kCommands[] = {
     {"schema", "JSON schema of watch files", 0},
     {"import", "Another supervisor's configuration as a watch file", kForce},
     {"kv", "kv get KEY, kv put KEY VALUE, kv delete KEY", kWords},
+    {"contact", "Tell a contact something: contact test NAME", kWords},
     {"quit", "End supvd; processes stay", kForce},
     {"terminate", "Stop everything, then end supvd", kForce},
     {"version", "Versions of supvctl and supvd", 0},

@@ -131,7 +131,8 @@ void Control::take_call(Client& client, Call call) {
     case protocol::Kind::events:
       if (!names_watches(call.request)) return send(client, history(client, call, {}));
       return ask(client, std::move(call));
-    case protocol::Kind::kv: {
+    case protocol::Kind::kv:
+    case protocol::Kind::contact: {
       const Tag tag = ++client.last_tag;
       ++client.large;
       const Call& kept = client.pending.emplace(tag, std::move(call)).first->second;

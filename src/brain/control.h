@@ -41,7 +41,7 @@ class ControlWorld {
   /// (an empty name is supvd itself).
   virtual std::vector<std::string> history(
       std::size_t count, const std::function<bool(std::string_view watch)>& wanted) = 0;
-  /// A KV question; answered by Control::answer_kv.
+  /// A KV question, or the test of a contact; answered by Control::answer_kv.
   virtual void kv(ClientId client, std::uint64_t tag, const protocol::Call& call) = 0;
 };
 

@@ -35,6 +35,7 @@ std::string Control::answer(Client& client, const Call& call, const Report& repo
     }
     case protocol::Kind::version:
     case protocol::Kind::kv:
+    case protocol::Kind::contact:
       break;
   }
   return protocol::error_line({call.id, protocol::kRefusedCall, "no answer"}, code::kFailed);

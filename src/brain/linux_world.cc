@@ -46,6 +46,7 @@ LinuxWorld::LinuxWorld(const BrainOptions& options, Log& log)
       usage_([this](RunId run) { return trees_.tree_of(run); }),
       commands_(keeper_, reactor_, own_),
       http_calls_([this] { return courier(); }),
+      deliveries_({&http_calls_, &commands_, [this] { return now_; }, machine_name()}),
       host_line_(host_surroundings()),
       hosts_(condition_surroundings()),
       probes_(reactor_, [this](RunId run) { say(ev::Ready{run}); }),

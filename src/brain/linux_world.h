@@ -14,10 +14,10 @@
 #include "brain/condition_hosts.h"
 #include "brain/config_files.h"
 #include "brain/control.h"
+#include "brain/deliveries.h"
 #include "brain/event_file.h"
 #include "brain/host_line.h"
 #include "brain/http_calls.h"
-#include "brain/host_line.h"
 #include "brain/init_system.h"
 #include "brain/log.h"
 #include "brain/log_pipes.h"
@@ -126,6 +126,7 @@ class LinuxWorld final : public World, private ControlWorld {
   std::vector<std::string> history(
       std::size_t count, const std::function<bool(std::string_view watch)>& wanted) override;
   void kv(ClientId client, std::uint64_t tag, const protocol::Call& call) override;
+  void test_contact(ClientId client, std::uint64_t tag, const std::string& name);
 
   // What each adapter may call.
   Notify::Ears notify_ears();
@@ -170,6 +171,7 @@ class LinuxWorld final : public World, private ControlWorld {
   Usage usage_;
   Commands commands_;
   HttpCalls http_calls_;
+  Deliveries deliveries_;
   HostLine host_line_;
   ConditionHosts hosts_;
   Probes probes_;

@@ -125,6 +125,7 @@ void LinuxWorld::take_over(const Config& config) {
   }
   runs_.set_consul_address(dev_address_);
   commands_.set_consul_address(dev_address_);
+  deliveries_.set(config.contacts);
   peers_.allow(config.daemon);
   if (::chmod(options_.socket.c_str(), socket_mode(config.daemon)) < 0) {
     log_.warn("cannot set the mode of {}", options_.socket);

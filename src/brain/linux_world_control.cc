@@ -1,8 +1,10 @@
+#include <fmt/format.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <utility>
 
+#include "base/text.h"
 #include "brain/linux_world.h"
 
 namespace supv {
@@ -38,9 +40,27 @@ std::vector<std::string> LinuxWorld::history(
 }
 
 void LinuxWorld::kv(ClientId client, std::uint64_t tag, const protocol::Call& call) {
+  if (call.kind == protocol::Kind::contact) return test_contact(client, tag, call.key);
   clusters_.kv(call, [this, client, tag](const protocol::KvAnswer& answer) {
     if (control_) control_->answer_kv(client, tag, answer);
   });
+}
+
+void LinuxWorld::test_contact(ClientId client, std::uint64_t tag, const std::string& name) {
+  const auto answer = [this, client, tag](int code, std::string text) {
+    protocol::KvAnswer reply;
+    reply.code = code;
+    reply.text = std::move(text);
+    if (control_) control_->answer_kv(client, tag, reply);
+  };
+  if (!deliveries_.knows(name)) {
+    return answer(code::kNoSuchWatch, fmt::format("there is no contact '{}'", printable(name)));
+  }
+  deliveries_.deliver({0, name, {test_notice(now_.wall_ms)}},
+                      [answer, name](const ev::Delivered& done) {
+                        answer(done.good ? code::kDone : code::kFailed,
+                               done.good ? "delivered to " + name : done.error);
+                      });
 }
 
 ConditionHosts::Surroundings LinuxWorld::condition_surroundings() {

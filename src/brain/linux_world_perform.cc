@@ -26,6 +26,9 @@ void LinuxWorld::failed(const Effect& effect, const std::string& step, int error
   if (const auto* spawn = std::get_if<fx::Spawn>(&effect)) {
     return say(ev::StartFailed{spawn->run, step, error, text});
   }
+  if (const auto* deliver = std::get_if<fx::Deliver>(&effect)) {
+    return say(ev::Delivered{deliver->tag, false, true, text});
+  }
   if (const auto* follow = std::get_if<fx::Follow>(&effect)) {
     return say(ev::NotFollowed{follow->run, 0});
   }
@@ -35,6 +38,13 @@ void LinuxWorld::failed(const Effect& effect, const std::string& step, int error
 void LinuxWorld::act(const fx::Spawn& spawn) {
   roles_.need(Roles::Name::scribe, now_.time);
   runs_.spawn(spawn);
+}
+
+void LinuxWorld::act(const fx::Deliver& deliver) {
+  deliveries_.deliver(deliver, [this, tag = deliver.tag](ev::Delivered answer) {
+    answer.tag = tag;
+    say(std::move(answer));
+  });
 }
 
 void LinuxWorld::act(const fx::Probe& probe) {

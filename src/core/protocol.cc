@@ -30,6 +30,7 @@ enum Param : std::uint32_t {
   kKvAction = 8192,
   kKey = 16384,
   kValue = 32768,
+  kContact = 65536,
 };
 
 struct Method {
@@ -69,10 +70,11 @@ constexpr std::array kMethods = {
     Method{"history", Kind::history, Verb::status, kTarget | kCount, true, false},
     Method{"events", Kind::events, Verb::status, kTarget | kCount | kFollow, true, false},
     Method{"kv", Kind::kv, Verb::status, kKvAction | kKey | kValue, false, false},
+    Method{"contact_test", Kind::contact, Verb::status, kContact, false, false},
     Method{"logs", Kind::logs, Verb::status, kTarget, true, false},
 };
 
-constexpr std::array<std::pair<std::string_view, Param>, 16> kParams = {{
+constexpr std::array<std::pair<std::string_view, Param>, 17> kParams = {{
     {"select", kSelect},
     {"all", kAll},
     {"files", kFiles},
@@ -89,6 +91,7 @@ constexpr std::array<std::pair<std::string_view, Param>, 16> kParams = {{
     {"action", kKvAction},
     {"key", kKey},
     {"value", kValue},
+    {"contact", kContact},
 }};
 
 constexpr std::size_t kMaxActionId = 128;
@@ -211,6 +214,7 @@ Complaint read_param(Param param, const Json& value, Call& call) {
     case kKvAction:
       return read_word(value, {"get", "put", "delete"}, call.kv_action);
     case kKey:
+    case kContact:
       return read_text(value, call.key);
     case kValue:
       return read_text(value, call.value);
@@ -235,6 +239,7 @@ Complaint check_whole(const Method& method, const Call& call) {
     return fmt::format("{}: name a watch, or say all", method.name);
   }
   if ((method.params & kSignal) != 0 && request.signal == 0) return "signal: is missing";
+  if (method.kind == Kind::contact && call.key.empty()) return "contact: is missing";
   if (method.kind != Kind::kv) return {};
   if (call.kv_action.empty()) return "action: is missing";
   if (call.key.empty()) return "key: is missing";
@@ -312,6 +317,7 @@ Json params_of(const Method& method, const Call& call) {
   put(kFollow, "follow", call.follow, true);
   put(kKvAction, "action", true, call.kv_action);
   put(kKey, "key", true, call.key);
+  put(kContact, "contact", true, call.key);
   put(kValue, "value", call.kv_action == "put", call.value);
   return params;
 }

@@ -17,7 +17,7 @@ namespace supv::protocol {
 inline constexpr std::size_t kMaxLine = 256 * 1024;
 
 /// What a call wants. Everything but `core` is answered by the world around the core.
-enum class Kind : std::uint8_t { core, version, history, events, kv, logs };
+enum class Kind : std::uint8_t { core, version, history, events, kv, logs, contact };
 
 /// One question from a client.
 struct Call {
@@ -29,7 +29,7 @@ struct Call {
   std::uint64_t count = 0;  ///< history, events: at most so many lines; 0: as many as is usual.
   bool follow = false;      ///< events: go on for ever.
   std::string kv_action;    ///< get | put | delete
-  std::string key;
+  std::string key;          ///< Of a KV question; of a contact's test its name.
   std::string value;
 };
 
@@ -82,7 +82,7 @@ struct HistoryLine {
   fx::Note note;
 };
 
-/// What a KV question came to.
+/// What a KV question came to, or the test of a contact (then without value and index).
 struct KvAnswer {
   int code = 0;                      ///< What the client exits with.
   std::string text;                  ///< One line for people.
