@@ -54,7 +54,10 @@ std::size_t bound(const std::string& text, std::size_t at) {
   std::size_t most = 1;
   std::size_t number = 0;
   for (++at; at < text.size() && text[at] != '}'; ++at) {
-    number = text[at] == ',' ? 0 : std::min<std::size_t>(number * 10 + (text[at] - '0') % 10, 9999);
+    const bool digit = text[at] >= '0' && text[at] <= '9';
+    number =
+        digit ? std::min<std::size_t>(number * 10 + static_cast<std::size_t>(text[at] - '0'), 9999)
+              : 0;
     most = std::max(most, number);
   }
   return most;
