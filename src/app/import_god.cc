@@ -28,13 +28,19 @@ std::string own_name(std::string wanted, std::set<std::string>& taken) {
 class Conversion {
  public:
   Conversion(const Recording& recording, Notes& notes)
-      : room_{recording, notes, {}, {}, {}, {}, {}} {}
+      : room_{recording, notes, {}, {}, {}, {}, {}, {}} {}
 
   Converted convert() {
     Converted out;
     document_.comment = header(room_.recording);
     const Yaml daemon = convert_globals(room_);
     const Yaml contacts = convert_contacts(room_);
+    for (const auto& [name, contact] : contacts.entries) {
+      room_.recipients.insert(name);
+      if (const Yaml* groups = contact.find("groups")) {
+        room_.recipients.insert(groups->items.front().text);
+      }
+    }
     for (const RecordedWatch& watch : room_.recording.watches) convert_one(watch);
     room_.notes.enter("");
     fold_loops(watches_, spots_);

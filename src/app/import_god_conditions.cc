@@ -32,9 +32,9 @@ void put_common(const Thing& thing, Room& room, Yaml& out) {
   put(out, "notify", notify_of(thing, room));
 }
 
-Yaml shell_question(std::string command, bool fires_on_zero) {
+Yaml shell_question(const std::string& command, bool fires_on_zero) {
   Yaml out = map();
-  out.set("command", list({word("/bin/sh"), word("-c"), literal(command)}));
+  out.set("command", literal(command));
   out.set("fires_on", word(fires_on_zero ? "zero" : "nonzero"));
   return out;
 }
@@ -89,28 +89,17 @@ std::optional<Yaml> usage(const Thing& thing, Room& room) {
 std::optional<Yaml> http(const Thing& thing, Room& room) {
   Yaml out = map();
   const std::string host = text_of(thing.get("host"));
-  const std::string port = text_of(thing.get("port"));
-  const bool tls = thing.get("ssl").truth || port == "443";
   if (host.empty()) {
     room.notes.lost(thing.spot, "http_response_code has no host");
     return std::nullopt;
   }
-  if (tls) {
-    std::string path = text_of(thing.get("path"));
-    if (!path.starts_with('/')) path = '/' + path;
-    const bool usual = port.empty() || port == "443";
-    const std::string at = usual ? host : fmt::format("{}:{}", host, port.empty() ? "80" : port);
-    out.set("url", literal(fmt::format("https://{}{}", at, path)));
-    put_text(out, "ca_file", thing.get("ca_file"));
-    if (!thing.get("ca_file").present()) {
-      room.notes.changed(thing.spot,
-                         "http_response_code: god did not check the server's "
-                         "certificate, supv does (insecure: true)");
-    }
-  } else {
-    put_text(out, "host", thing.get("host"));
-    put_text(out, "port", thing.get("port"));
-    put_text(out, "path", thing.get("path"));
+  for (const char* key : {"host", "port", "path", "ca_file"}) put_text(out, key, thing.get(key));
+  const bool tls = thing.get("ssl").truth || text_of(thing.get("port")) == "443";
+  if (thing.get("ssl").truth) out.set("ssl", word("true"));
+  if (tls && !thing.get("ca_file").present()) {
+    room.notes.changed(thing.spot,
+                       "http_response_code: god did not check the server's certificate, supv does "
+                       "(insecure: true)");
   }
   for (const char* key : {"code_is", "code_is_not"}) {
     const Value& codes = thing.get(key);
@@ -120,11 +109,11 @@ std::optional<Yaml> http(const Thing& thing, Room& room) {
     out.set(key, codes.is(Kind::list) ? all : word(text_of(codes)));
   }
   put(out, "timeout", duration(thing.get("timeout")));
-  Yaml headers = map();
+  Yaml headers = list();
   for (const auto& [name, value] : thing.get("headers").pairs) {
-    headers.set(text_of(name), literal(text_of(value)));
+    headers.items.push_back(literal(fmt::format("{}: {}", text_of(name), text_of(value))));
   }
-  if (!headers.entries.empty()) out.set("headers", headers);
+  if (!headers.items.empty()) out.set("headers", headers);
   put(out, "times", times(thing.get("times")));
   put_common(thing, room, out);
   return named(thing.kind, out);
@@ -170,9 +159,37 @@ std::optional<Yaml> process_exits(const Thing& thing, Room& room) {
   return named("process_exits", out);
 }
 
+/// Ruby that calls a lambda or method; as a question it exits 0 when the answer is true. Empty
+/// without its source.
+std::string ruby_script(const Value& code, bool as_question) {
+  if (!code.is(Kind::code) || code.text.empty()) return {};
+  std::string script;
+  for (const std::string& line : code.prelude) script += line + "\n";
+  const std::string& source = code.text;
+  std::string call;
+  if (source.starts_with("def ")) {
+    script += source + "\n";
+    call = source.substr(4, source.find_first_of(" (\n;", 4) - 4);
+  } else {
+    const bool arrow = source.starts_with('(');
+    const bool block = source.starts_with('{') || source.starts_with("do");
+    call = (arrow ? "->" : block ? "lambda " : "") + source + ".call";
+  }
+  return script + (as_question ? "exit(" + call + " ? 0 : 1)" : call);
+}
+
+/// As a line for the shell.
+std::optional<std::string> ruby_question(const Value& code) {
+  const std::string script = ruby_script(code, true);
+  if (script.empty()) return std::nullopt;
+  std::string quoted = "ruby -e '";
+  for (const char c : script) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + '\'';
+}
+
 std::optional<Yaml> lambda(const Thing& thing, Room& room) {
   const Value& code = thing.get("lambda");
-  const auto command = ruby_command(code, true);
+  const auto command = ruby_question(code);
   if (!command) {
     room.notes.lost(thing.spot, thing.kind + ": the source of its lambda is not there");
     return std::nullopt;
@@ -183,13 +200,9 @@ std::optional<Yaml> lambda(const Thing& thing, Room& room) {
   for (const std::string& name : code.unsure) missing += (missing.empty() ? "" : ", ") + name;
   if (!missing.empty()) text += "; what it misses there: " + missing;
   room.notes.review(thing.spot, text);
-  Yaml out = map({{"command", *command}});
+  Yaml out = map({{"command", literal(*command)}});
   const bool degrading = thing.kind == "degrading_lambda";
-  if (degrading) {
-    out.set("times", word("3"));
-  } else {
-    out.set("fires_on", word("zero"));
-  }
+  if (!degrading) out.set("fires_on", word("zero"));
   put_common(thing, room, out);
   Yaml made = named(degrading ? "degrading" : "exec", out);
   made.comment = "REVIEW: the lambda of " + place_text(code.spot);
@@ -279,21 +292,9 @@ constexpr std::array<std::pair<std::string_view, Converter>, 15> kConverters = {
 
 }  // namespace
 
-std::optional<Yaml> ruby_command(const Value& code, bool as_question) {
-  if (!code.is(Kind::code) || code.text.empty()) return std::nullopt;
-  std::string script;
-  for (const std::string& line : code.prelude) script += line + "\n";
-  const std::string& source = code.text;
-  std::string call;
-  if (source.starts_with("def ")) {
-    script += source + "\n";
-    call = source.substr(4, source.find_first_of(" (\n;", 4) - 4);
-  } else {
-    const bool arrow = source.starts_with('(');
-    const bool block = source.starts_with('{') || source.starts_with("do");
-    call = (arrow ? "->" : block ? "lambda " : "") + source + ".call";
-  }
-  script += as_question ? "exit(" + call + " ? 0 : 1)" : call;
+std::optional<Yaml> ruby_command(const Value& code) {
+  const std::string script = ruby_script(code, false);
+  if (script.empty()) return std::nullopt;
   return list({word("ruby"), word("-e"), literal(script)});
 }
 
@@ -330,29 +331,29 @@ std::optional<Yaml> condition(const Thing& thing, Room& room, std::string_view t
 std::optional<Yaml> notify_of(const Thing& thing, Room& room) {
   const Value& notify = thing.get("notify");
   if (!notify.present()) return std::nullopt;
-  const auto names = [](const Value& value) -> std::optional<Yaml> {
-    if (value.is_word()) return literal(valid_watch_name(value.text));
-    Yaml all = list();
-    for (const Value& item : value.items) all.items.push_back(literal(valid_watch_name(item.text)));
-    return all.items.empty() ? std::nullopt : std::optional(all);
-  };
-  if (!notify.is(Kind::map)) {
-    if (const auto made = names(notify)) return made;
-  } else {
-    Yaml out = map();
-    for (const auto& [key, value] : notify.pairs) {
-      if (key.text == "contacts") {
-        auto made = names(value);
-        if (made && made->kind == Yaml::Kind::scalar) made = list({*made});
-        put(out, "contacts", made);
-      } else if (!text_of(value).empty()) {
-        out.set(key.text, literal(text_of(value)));
-      }
+  const Value* contacts = &notify;
+  Yaml more = map();
+  for (const auto& [key, value] : notify.pairs) {
+    if (key.text == "contacts") {
+      contacts = &value;
+    } else if (!text_of(value).empty()) {
+      more.set(key.text, literal(text_of(value)));
     }
-    if (out.find("contacts") != nullptr) return out;
   }
-  room.notes.lost(thing.spot, fmt::format("{}: its notify names no contacts", thing.kind));
-  return std::nullopt;
+  Yaml known = list();
+  for (const Value& name : contacts->is_word() ? std::vector{*contacts} : contacts->items) {
+    const std::string valid = valid_watch_name(text_of(name));
+    if (room.recipients.contains(valid)) {
+      known.items.push_back(literal(valid));
+    } else {
+      room.notes.lost(thing.spot, fmt::format("notify: there is no contact {}", text_of(name)));
+    }
+  }
+  if (known.items.empty()) return std::nullopt;
+  if (more.entries.empty()) return known.items.size() == 1 ? known.items.front() : known;
+  Yaml out = map({{"contacts", known}});
+  for (auto& [key, value] : more.entries) out.set(key, value);
+  return out;
 }
 
 }  // namespace supv::import_god

@@ -24,23 +24,18 @@ struct ContactKind {
   std::span<const Name> names;
 };
 
-constexpr Name kEmail[] = {{"to_email", "to"},
-                           {"from_email", "from"},
-                           {"server_user", "user"},
-                           {"server_password", "password", true}};
+constexpr Name kEmail[] = {{"to_email", "to"},         {"from_email", "from"},
+                           {"from_name", "from_name"}, {"server_domain", "domain"},
+                           {"server_user", "user"},    {"server_password", "password", true}};
 constexpr Name kWebhook[] = {{"url", "url", true}, {"format", "format"}};
 constexpr Name kSlack[] = {
     {"url", "url", true}, {"channel", "channel"}, {"username", "username"}, {"emoji", "emoji"}};
-constexpr Name kStatsd[] = {{"host", "host"}, {"port", "port"}};
-constexpr Name kSensu[] = {{"check_name", "check_name"},
-                           {"status_code", "status_code"},
-                           {"handler", "handler"},
-                           {"host", "host"},
-                           {"port", "port"}};
+constexpr Name kSensu[] = {
+    {"check_name", "check_name"}, {"status_code", "status_code"}, {"handler", "handler"}};
 constexpr ContactKind kKinds[] = {{"email", "Email", kEmail},
                                   {"webhook", "Webhook", kWebhook},
                                   {"slack", "Slack", kSlack},
-                                  {"statsd", "Statsd", kStatsd},
+                                  {"statsd", "Statsd", {}},
                                   {"sensu", "Sensu", kSensu}};
 
 /// Services that supv has no contact for, and why.
@@ -78,9 +73,11 @@ class ContactConverter {
       if (name.secret) room_.secrets = true;
     }
     if (kind_.god == "email") email(options);
-    if (kind_.god == "slack" && get("notify_channel").truth) {
-      options.set("notify_channel", word("true"));
+    if (kind_.god == "statsd") {
+      put_server(options, "host", "port", "8125");
+      options.set("prefix", word("god"));
     }
+    if (kind_.god == "sensu") put_server(options, "host", "port", "3030");
     format(options);
     Yaml out = map({{std::string(kind_.god), options}});
     const std::string group = text_of(contact_.get("group"));
@@ -96,24 +93,34 @@ class ContactConverter {
     return own.present() || defaults_ == nullptr ? own : defaults_->get(name);
   }
 
+  void put_server(Yaml& options, const char* host_name, const char* port_name,
+                  std::string_view usual_port) {
+    const std::string host = text_of(get(host_name));
+    const std::string port = text_of(get(port_name));
+    if (host.empty() && port.empty()) return;
+    options.set("server", literal(fmt::format("{}:{}", host.empty() ? "localhost" : host,
+                                              port.empty() ? usual_port : port)));
+  }
+
   void email(Yaml& options) {
-    const std::string name = text_of(get("to_name"));
-    if (const Yaml* to = options.find("to"); to != nullptr && !name.empty()) {
-      options.set("to", literal(fmt::format("{} <{}>", name, to->text)));
-    }
-    const std::string from_name = text_of(get("from_name"));
-    if (const Yaml* from = options.find("from"); from != nullptr && !from_name.empty()) {
-      options.set("from", literal(fmt::format("{} <{}>", from_name, from->text)));
-    }
-    std::string host = text_of(get("server_host"));
-    const std::string port = text_of(get("server_port"));
-    if (!host.empty() || !port.empty()) {
-      if (host.empty()) host = "localhost";
-      options.set("server", literal(fmt::format("smtp://{}:{}", host, port.empty() ? "25" : port)));
-    }
+    put_server(options, "server_host", "server_port", "25");
     if (text_of(get("delivery_method")) == "sendmail") {
-      room_.notes.changed(contact_.spot, "email: god ran sendmail, supv speaks SMTP to localhost");
+      options.set("method", word("sendmail"));
+      const std::string program = text_of(get("sendmail_path"));
+      if (!program.empty()) options.set("sendmail", literal(program));
     }
+    if (get("to_name").present()) {
+      room_.notes.lost(contact_.spot, "email: to_name; supv writes to the address alone");
+    }
+  }
+
+  /// What god put before the text so that Slack calls everybody.
+  void slack(Yaml& options) {
+    const std::string own = text_of(get("format"));
+    const bool calls = get("notify_channel").truth;
+    if (own.empty() && !calls) return;
+    const std::string text = own.empty() ? "*%{watch}* on %{host}: %{message}" : own;
+    options.set("format", literal((calls ? "<!channel> " : "") + text));
   }
 
   void format(Yaml& options) {
@@ -121,8 +128,8 @@ class ContactConverter {
     if (format.is(Kind::code)) {
       options.erase("format");
       room_.notes.lost(contact_.spot, fmt::format("{}: its format is a lambda", kind_.god));
-    } else if (kind_.god == "slack" && format.present()) {
-      room_.notes.lost(contact_.spot, "slack: its format; supv's messages have one of their own");
+    } else if (kind_.god == "slack") {
+      slack(options);
     } else if (kind_.god == "webhook" && !format.present()) {
       options.set("format", word("form"));
     }
@@ -130,9 +137,10 @@ class ContactConverter {
 
   void report_unknown() {
     constexpr std::array kRead = {
-        "name",          "group",         "format",         "to_name",       "from_name",
-        "server_host",   "server_port",   "server_auth",    "server_domain", "delivery_method",
-        "sendmail_path", "sendmail_args", "notify_channel", "info"};
+        "name",          "group",         "format",      "to_name",       "from_name",
+        "server_host",   "server_port",   "server_auth", "server_domain", "delivery_method",
+        "sendmail_path", "sendmail_args", "host",        "port",          "notify_channel",
+        "info"};
     for (const auto& [name, value] : contact_.attributes) {
       const bool known = std::any_of(kind_.names.begin(), kind_.names.end(),
                                      [&](const Name& one) { return one.god == name; });

@@ -225,7 +225,23 @@ class Lifecycle {
   }
 
   // --- whatever else ----------------------------------------------------------------------------
+  /// supv's machine has god's states, and no way into `init` or out of `unmonitored`.
+  bool drawable(const Metric& metric) {
+    const std::string yes = destination(metric, true);
+    const std::string no = destination(metric, false);
+    constexpr std::array kTo = {"", "up", "start", "restart", "stop", "unmonitored"};
+    if (only(metric.from, {"init", "up", "start", "restart", "stop"}) &&
+        std::find(kTo.begin(), kTo.end(), yes) != kTo.end() &&
+        std::find(kTo.begin(), kTo.end(), no) != kTo.end() && yes + no != "") {
+      return true;
+    }
+    room_.notes.lost(metric.spot, fmt::format("a transition from {} to {}", metric.from.front(),
+                                              yes.empty() ? no : yes));
+    return false;
+  }
+
   void general(const Metric& metric, const std::vector<Thing>& conditions) {
+    if (!drawable(metric)) return;
     Yaml all = list();
     for (const Thing& each : conditions) {
       add(all, condition(each, room_, text_of(each.get("transition"))));

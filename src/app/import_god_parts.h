@@ -46,9 +46,10 @@ struct Room {
   Notes& notes;
   ConsulFound consul;
   bool secrets = false;
-  bool task = false;     ///< Conditions have no process.
-  std::string pid_file;  ///< Of the watch, as god knows it.
-  Value interval;        ///< Of the watch.
+  bool task = false;                 ///< Conditions have no process.
+  std::string pid_file;              ///< Of the watch, as god knows it.
+  Value interval;                    ///< Of the watch.
+  std::set<std::string> recipients;  ///< Contacts that were converted, and their groups.
 };
 
 // --- values -------------------------------------------------------------------------------------
@@ -71,8 +72,8 @@ std::string place_text(const Spot& spot);
 // --- rooms --------------------------------------------------------------------------------------
 /// `notify` of a condition; nothing when it has none, or none that can be read.
 std::optional<Yaml> notify_of(const Thing& thing, Room& room);
-/// A lambda as a command line of Ruby's that exits 0 when it is true; nothing without its source.
-std::optional<Yaml> ruby_command(const Value& code, bool as_question);
+/// A lambda as a command of Ruby's; nothing without its source.
+std::optional<Yaml> ruby_command(const Value& code);
 /// A condition as `NAME: {parameters}`; `transition` is written when it is not empty. Nothing, and
 /// a note, when it cannot be expressed.
 std::optional<Yaml> condition(const Thing& thing, Room& room, std::string_view transition = {});

@@ -301,6 +301,12 @@ CleanCommand clean_start(std::string_view text) {
   return taken;
 }
 
+std::string tidy(std::string_view text) {
+  std::vector<Token> tokens;
+  if (!Scanner(text).scan(tokens) || !simple(tokens)) return std::string(text);
+  return joined(tokens);
+}
+
 std::vector<SignalStep> signal_steps(std::string_view text) {
   std::vector<Token> all;
   if (!Scanner(text).scan(all)) return {};

@@ -27,6 +27,9 @@ struct CleanCommand {
 /// Takes apart what can be taken apart safely; anything else is left as it is.
 CleanCommand clean_start(std::string_view text);
 
+/// A simple command with one blank between its words; any other as it is.
+std::string tidy(std::string_view text);
+
 /// One step of a stop that consists of signals: the signal, and the wait after it.
 struct SignalStep {
   std::string signal;  ///< "TERM"

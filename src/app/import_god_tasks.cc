@@ -22,7 +22,7 @@ std::vector<std::string> destinations(const Metric& metric) {
 std::optional<Yaml> command_of(const RecordedWatch& task, const std::string& state, Room& room) {
   const Value& action = task.get(state);
   if (action.is(Kind::text)) return literal(action.text);
-  auto command = ruby_command(action, false);
+  auto command = ruby_command(action);
   if (!command) return std::nullopt;
   std::string text = fmt::format("{}: its lambda became a Ruby command of its own", state);
   for (const std::string& name : action.unsure) text += fmt::format("; it misses {}", name);

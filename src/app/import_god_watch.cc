@@ -28,6 +28,7 @@ class WatchConverter {
 
   Yaml convert() {
     room_.pid_file = text_of(watch_.get("pid_file"));
+    if (room_.pid_file.empty()) find_pid_file();
     room_.interval = watch_.get("interval");
     out_.comment = "from " + place_text(watch_.spot);
     read_start();
@@ -59,6 +60,20 @@ class WatchConverter {
   void put_text(const char* key) {
     const std::string text = text_of(watch_.get(key));
     if (!text.empty()) out_.set(key, literal(text));
+  }
+
+  /// God's first versions named it at the conditions.
+  void find_pid_file() {
+    for (const Metric& metric : watch_.metrics) {
+      for (const Thing& each : metric.conditions) {
+        const std::string file = text_of(each.get("pid_file"));
+        if (file.empty() || !room_.pid_file.empty()) continue;
+        room_.pid_file = file;
+        room_.notes.review(each.spot, fmt::format("pid_file: {} was taken from the conditions, "
+                                                  "which look at it",
+                                                  file));
+      }
+    }
   }
 
   void read_start() {
@@ -123,7 +138,7 @@ class WatchConverter {
     const Value& start = watch_.get("start");
     if (start.is(Kind::text)) {
       out_.set("start", literal(start_.command));
-    } else if (const auto command = ruby_command(start, false)) {
+    } else if (const auto command = ruby_command(start)) {
       out_.set("start", review_command(*command, start, "start"));
     } else {
       room_.notes.lost(at("start"), "it has no start command");
@@ -144,7 +159,7 @@ class WatchConverter {
 
   void put_restart() {
     const Value& restart = watch_.get("restart");
-    if (const auto command = ruby_command(restart, false)) {
+    if (const auto command = ruby_command(restart)) {
       out_.set("restart", review_command(*command, restart, "restart"));
       return;
     }
@@ -157,7 +172,7 @@ class WatchConverter {
                          "became `reload`, and a restart is a stop and a start");
       return;
     }
-    out_.set("restart", literal(restart.text));
+    out_.set("restart", literal(tidy(restart.text)));
   }
 
   /// The program writes a pid file by itself.
@@ -191,14 +206,14 @@ class WatchConverter {
   void put_stop() {
     const Value& stop = watch_.get("stop");
     const auto timeout = duration(watch_.get("stop_timeout"));
-    if (const auto command = ruby_command(stop, false)) {
+    if (const auto command = ruby_command(stop)) {
       out_.set("stop", review_command(*command, stop, "stop"));
     } else if (stop.is(Kind::text) && stop.text.find_first_not_of(" \t\n") == std::string::npos) {
       room_.notes.changed(at("stop"),
                           "stop: an empty command made god wait for stop_timeout and "
                           "kill; supv sends TERM first");
     } else if (stop.is(Kind::text) && !put_signals(signal_steps(stop.text))) {
-      out_.set("stop", literal(stop.text));
+      out_.set("stop", literal(tidy(stop.text)));
       if (stop.text.find("killall") != std::string::npos ||
           stop.text.find("pkill") != std::string::npos) {
         room_.notes.review(at("stop"),

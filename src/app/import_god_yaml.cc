@@ -33,7 +33,7 @@ bool plain_safe(const Yaml& scalar) {
     return false;
   }
   if (scalar.quoted && looks_special(text)) return false;
-  if (text.find_first_of(",[]{}\n\t") != std::string::npos) return false;
+  if (text.find_first_of(",[]{}?\n\t") != std::string::npos) return false;
   if (std::any_of(text.begin(), text.end(), is_control)) return false;
   return text.find(": ") == std::string::npos && text.find(" #") == std::string::npos;
 }
@@ -90,6 +90,12 @@ bool fits_block(const std::string& text) {
          text.find(" \n") == std::string::npos && text.back() != ' ';
 }
 
+/// A list of maps reads best as one item a line.
+bool holds_conditions(const Yaml& node) {
+  return node.kind == Yaml::Kind::list && !node.items.empty() &&
+         node.items.front().kind == Yaml::Kind::map;
+}
+
 /// On one line; nothing when it has comments or several lines.
 std::optional<std::string> inline_text(const Yaml& node) {
   if (!node.comment.empty()) return std::nullopt;
@@ -98,6 +104,7 @@ std::optional<std::string> inline_text(const Yaml& node) {
     return inline_scalar(node);
   }
   const bool is_list = node.kind == Yaml::Kind::list;
+  if (holds_conditions(node)) return std::nullopt;
   std::string out = is_list ? "[" : "{";
   const auto add = [&](const std::string& before, const Yaml& child) {
     const auto text = inline_text(child);
@@ -146,9 +153,7 @@ void append_children(std::string& out, const Yaml& node, std::size_t indent, std
 void append_value(std::string& out, const Yaml& node, std::size_t indent, std::size_t level,
                   bool item) {
   const std::size_t line_start = out.rfind('\n') + 1;
-  const bool conditions = node.kind == Yaml::Kind::list && !node.items.empty() &&
-                          node.items.front().kind == Yaml::Kind::map;
-  const bool may_inline = (level > kBlockLevels && !conditions) || node.empty() || item;
+  const bool may_inline = level > kBlockLevels || node.empty() || item;
   const auto text =
       may_inline || node.kind == Yaml::Kind::scalar ? inline_text(node) : std::nullopt;
   const std::size_t width = out.size() - line_start;
