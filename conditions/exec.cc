@@ -37,7 +37,8 @@ std::string first_line(std::string output) {
     const std::string perfdata =
         bar == std::string::npos ? "" : trimmed(line.substr(bar + 1), kMaxPerfdata);
     if (text.empty() && perfdata.empty()) continue;
-    return perfdata.empty() ? text : text + " | " + perfdata;
+    if (perfdata.empty()) return text;
+    return (text.empty() ? "| " : text + " | ") + perfdata;
   }
   return {};
 }

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -46,25 +47,37 @@ std::optional<int> as_pid(std::string_view name) {
                                                : std::nullopt;
 }
 
-void add_cgroup(const std::string& directory, int depth, std::vector<int>& pids) {
+void add_pids(std::string_view text, std::vector<int>& pids) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    if (const auto pid = as_pid(text.substr(0, end))) pids.push_back(*pid);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+void add_cgroup(int directory, int depth, std::vector<int>& pids) {
   // Longer than any other file here: read in pieces.
-  const Fd fd(::open((directory + "/cgroup.procs").c_str(), O_RDONLY | O_CLOEXEC));
+  const Fd fd(::openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC));
   std::array<char, 4096> bytes;
   std::string text;
   ssize_t count = 0;
   while (fd && (count = ::read(fd.get(), bytes.data(), bytes.size())) > 0) {
     text.append(bytes.data(), static_cast<std::size_t>(count));
+    // Nearly always all of it; one question less. The kernel hands out whole lines up to a page.
+    if (count < 2048) break;
   }
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    if (const auto pid = as_pid(rest.substr(0, end))) pids.push_back(*pid);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  const Directory listing(depth < kMaxDepth ? ::opendir(directory.c_str()) : nullptr);
-  while (const dirent* entry = listing ? ::readdir(listing.get()) : nullptr) {
-    if (entry->d_type == DT_DIR && entry->d_name[0] != '.') {
-      add_cgroup(directory + "/" + entry->d_name, depth + 1, pids);
-    }
+  add_pids(text, pids);
+  // A directory has a link for each one in it, which is cheaper to ask than to list them.
+  struct stat about {};
+  if (depth >= kMaxDepth || ::fstat(directory, &about) < 0 || about.st_nlink == 2) return;
+  Fd again(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Directory listing(again ? ::fdopendir(again.get()) : nullptr);
+  if (!listing) return;
+  again.release();
+  while (const dirent* entry = ::readdir(listing.get())) {
+    if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
+    const Fd below(::openat(directory, entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (below) add_cgroup(below.get(), depth + 1, pids);
   }
 }
 
@@ -84,12 +97,18 @@ std::optional<std::string> read_file(const std::string& path) {
   return text;
 }
 
+std::string_view read_at(int at, const char* path, std::span<char> room) {
+  const Fd fd(::openat(at, path, O_RDONLY | O_CLOEXEC));
+  const ssize_t count = fd ? ::read(fd.get(), room.data(), room.size()) : -1;
+  return {room.data(), count < 0 ? 0 : static_cast<std::size_t>(count)};
+}
+
 std::optional<Stat> parse_stat(std::string_view text) {
   // The name is the process's own choice; the last parenthesis ends it.
   const std::size_t end = text.rfind(')');
   if (end == std::string_view::npos) return std::nullopt;
   text.remove_prefix(end + 1);
-  std::array<std::string_view, 20> fields;  // From field 3 (state) to field 22 (starttime).
+  std::array<std::string_view, 22> fields;  // From field 3 (state) to field 24 (rss).
   for (std::string_view& field : fields) field = next_word(text);
   const auto field = [&fields](std::size_t number) { return parse_unsigned(fields[number - 3]); };
   const auto user = field(14);
@@ -97,13 +116,8 @@ std::optional<Stat> parse_stat(std::string_view text) {
   const auto started = field(22);
   if (fields[0].size() != 1 || !user || !system || !started) return std::nullopt;
   // The times of children are signed in the kernel's eyes and never below zero.
-  return Stat{fields[0][0], *user + *system, field(16).value_or(0) + field(17).value_or(0),
-              field(20).value_or(0), *started};
-}
-
-std::optional<std::uint64_t> parse_resident(std::string_view text) {
-  next_word(text);
-  return parse_unsigned(next_word(text));
+  return Stat{fields[0][0],          *user + *system, field(16).value_or(0) + field(17).value_or(0),
+              field(20).value_or(0), *started,        field(24).value_or(0)};
 }
 
 std::optional<std::uint64_t> parse_pss(std::string_view text) {
@@ -128,7 +142,7 @@ void each_pid(const std::string& proc, const std::function<void(int pid)>& take)
   }
 }
 
-std::vector<int> cgroup_pids(const std::string& directory) {
+std::vector<int> cgroup_pids(int directory) {
   std::vector<int> pids;
   add_cgroup(directory, 0, pids);
   return pids;

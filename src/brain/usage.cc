@@ -1,8 +1,11 @@
 #include "brain/usage.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 
 #include "brain/proc_file.h"
 
@@ -29,7 +32,9 @@ std::uint64_t growth(std::uint64_t before, std::uint64_t now) {
 }  // namespace
 
 Usage::Usage(TreeOf tree_of, std::string proc)
-    : tree_of_(std::move(tree_of)), proc_(std::move(proc)) {}
+    : tree_of_(std::move(tree_of)),
+      proc_(std::move(proc)),
+      proc_fd_(::open(proc_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
 
 /// What a process that ended had used moves into its parent's `children_ns` if that waited for it;
 /// how much of that was counted while it lived is `vanished`. So nothing counts twice, a child that
@@ -71,42 +76,70 @@ void Usage::turn_to(Time now) {
 const std::optional<Usage::Process>& Usage::process(int pid) {
   const auto [found, fresh] = seen_.try_emplace(pid);
   if (!fresh) return found->second;
-  const std::string directory = proc_ + "/" + std::to_string(pid);
-  const auto stat = procfs::parse_stat(procfs::read_file(directory + "/stat").value_or(""));
+  std::array<char, 1024> room;
+  const auto stat = procfs::parse_stat(read_of(pid, "stat", room));
   if (!stat) return found->second;
-  const auto pages = procfs::parse_resident(procfs::read_file(directory + "/statm").value_or(""));
   found->second = Process{stat->started,
                           stat->own_ticks * tick_ns(),
                           stat->children_ticks * tick_ns(),
-                          pages.value_or(0) * page_size(),
+                          stat->rss_pages * page_size(),
                           stat->threads,
                           stat->state == 'Z' || stat->state == 'X'};
   return found->second;
+}
+
+std::string_view Usage::read_of(int pid, const char* name, std::span<char> room) {
+  ++reads_;
+  std::array<char, 64> path;
+  std::snprintf(path.data(), path.size(), "%d/%s", pid, name);
+  return procfs::read_at(proc_fd_.get(), path.data(), room);
 }
 
 /// Where it may not be read the resident size stands in: it is never less.
 std::uint64_t Usage::pss_of(int pid, const Process& process) {
   const auto [found, fresh] = pss_.try_emplace(pid, process.rss);
   if (!fresh || process.rss == 0) return found->second;
-  const std::string path = proc_ + "/" + std::to_string(pid) + "/smaps_rollup";
-  if (const auto pss = procfs::parse_pss(procfs::read_file(path).value_or("")))
-    found->second = *pss;
+  std::array<char, 2048> room;
+  if (const auto pss = procfs::parse_pss(read_of(pid, "smaps_rollup", room))) found->second = *pss;
   return found->second;
+}
+
+std::optional<std::uint64_t> Usage::tag_of(int pid) {
+  const auto known = known_.find(pid);
+  if (known != known_.end()) {
+    // Its numbers are wanted anyway; the start says whether it is still the same process.
+    const std::optional<Process>& now = process(pid);
+    const bool same = now && now->started == known->second.started;
+    if (same && known->second.sure) return known->second.tag;
+    if (!same) known_.erase(known);
+  }
+  std::array<char, 2048> room;
+  const auto tag = procfs::parse_lock_limit(read_of(pid, "limits", room));
+  if (!tag) return std::nullopt;
+  if (const std::optional<Process>& now = process(pid)) {
+    Tagged& entry = known_[pid];
+    entry = {*tag, now->started, entry.tag == *tag && entry.started == now->started};
+  }
+  return tag;
 }
 
 const std::vector<std::pair<std::uint64_t, int>>& Usage::tagged() {
   if (walked_) return tagged_;
   walked_ = true;
   procfs::each_pid(proc_, [this](int pid) {
-    const auto limits = procfs::read_file(proc_ + "/" + std::to_string(pid) + "/limits");
-    if (!limits) return;
-    if (const auto tag = procfs::parse_lock_limit(*limits)) tagged_.emplace_back(*tag, pid);
+    if (const auto tag = tag_of(pid)) tagged_.emplace_back(*tag, pid);
   });
   std::sort(tagged_.begin(), tagged_.end());
+  if (known_.size() > 2 * tagged_.size() + 64) {
+    std::erase_if(known_, [this](const auto& entry) {
+      return !std::binary_search(tagged_.begin(), tagged_.end(),
+                                 std::pair(entry.second.tag, entry.first));
+    });
+  }
   return tagged_;
 }
 
-Usage::Processes Usage::members(const RunTree& tree, supv_scope scope) {
+Usage::Processes Usage::members(Account& account, const RunTree& tree, supv_scope scope) {
   Processes found;
   const auto add = [&](int pid) {
     if (const std::optional<Process>& read = process(pid)) found.emplace(pid, *read);
@@ -114,7 +147,11 @@ Usage::Processes Usage::members(const RunTree& tree, supv_scope scope) {
   if (tree.pid != 0) add(tree.pid);
   if (scope == SUPV_SCOPE_PROCESS) return found;
   if (!tree.cgroup.empty()) {
-    for (const int pid : procfs::cgroup_pids(tree.cgroup)) add(pid);
+    if (!account.cgroup || account.cgroup_path != tree.cgroup) {
+      account.cgroup.reset(::open(tree.cgroup.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      account.cgroup_path = tree.cgroup;
+    }
+    for (const int pid : procfs::cgroup_pids(account.cgroup.get())) add(pid);
   } else if (tree.last_tag != 0) {
     const auto& all = tagged();
     auto at = std::lower_bound(all.begin(), all.end(), std::pair(tree.first_tag, 0));
@@ -130,7 +167,7 @@ std::optional<supv_usage> Usage::read(Time now, RunId run, supv_scope scope, boo
   Account& account = accounts_[run];
   Ledger& ledger = scope == SUPV_SCOPE_TREE ? account.tree : account.process;
   if (ledger.at != now) {
-    Processes processes = members(*tree, scope);
+    Processes processes = members(account, *tree, scope);
     if (scope == SUPV_SCOPE_PROCESS) {
       for (auto& [pid, process] : processes) {
         process.children_ns = 0;

@@ -6,11 +6,14 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/fd.h"
 #include "core/messages.h"
 #include "core/protocol.h"
 
@@ -42,6 +45,8 @@ class Usage {
   protocol::Used used(Time now, RunId run);
   /// The run has ended.
   void forget(RunId run);
+  /// Files of processes read so far: what a poll costs.
+  std::uint64_t reads() const { return reads_; }
 
  private:
   struct Process {
@@ -63,6 +68,8 @@ class Usage {
   struct Account {
     Ledger tree;
     Ledger process;
+    Fd cgroup;  // Kept: its files are found without a walk along the path.
+    std::string cgroup_path;
     std::optional<Time> sampled;
     std::uint64_t sampled_ns = 0;
     std::optional<double> percent;
@@ -70,18 +77,29 @@ class Usage {
 
   void turn_to(Time now);
   const std::optional<Process>& process(int pid);
+  std::string_view read_of(int pid, const char* name, std::span<char> room);
   std::uint64_t pss_of(int pid, const Process& process);
-  Processes members(const RunTree& tree, supv_scope scope);
+  Processes members(Account& account, const RunTree& tree, supv_scope scope);
   const std::vector<std::pair<std::uint64_t, int>>& tagged();
+  std::optional<std::uint64_t> tag_of(int pid);
 
   TreeOf tree_of_;
   std::string proc_;
+  Fd proc_fd_;
+  std::uint64_t reads_ = 0;
   std::optional<Time> now_;
   // What was read at now_.
   std::unordered_map<int, std::optional<Process>> seen_;
   std::unordered_map<int, std::uint64_t> pss_;
   std::vector<std::pair<std::uint64_t, int>> tagged_;  // Tag and pid, sorted.
   bool walked_ = false;
+  /// A tag cannot be dropped: who had one at an earlier walk has it as long as it lives.
+  struct Tagged {
+    std::uint64_t tag = 0;
+    std::uint64_t started = 0;
+    bool sure = false;  ///< Seen at two walks: at the first it may not have had its own tag yet.
+  };
+  std::unordered_map<int, Tagged> known_;
 
   std::unordered_map<RunId, Account> accounts_;
 };

@@ -29,7 +29,9 @@ struct FakeHost {
   supv_usage usage{};
   int asked_for_pss = 0;
   supv_scope asked_scope = SUPV_SCOPE_TREE;
-  supv_host host{sizeof(supv_host), this, option, watch_name, pid_of, usage_of, conclude};
+  // The conditions of this file ask for nothing that takes time.
+  supv_host host{sizeof(supv_host), this,    option,  watch_name, pid_of,  usage_of,
+                 conclude,          nullptr, nullptr, nullptr,    nullptr, nullptr};
 
   static FakeHost& self(void* context) { return *static_cast<FakeHost*>(context); }
   static const char* option(void* context, const char* name) {
@@ -130,6 +132,7 @@ std::string output_of(const std::string& command) {
 TEST_CASE("every condition is a plugin that exports one symbol") {
   for (const supv_condition_descriptor* builtin : builtin_conditions()) {
     CAPTURE(std::string(builtin->name));
+    if (judged_by_supvd(*builtin)) continue;
     const Plugin plugin(builtin->name);
     CHECK(plugin.descriptor->abi == SUPV_CONDITION_ABI);
     CHECK(plugin.descriptor->size == sizeof(supv_condition_descriptor));
@@ -144,7 +147,9 @@ TEST_CASE("every condition is a plugin that exports one symbol") {
 
 TEST_CASE("the catalog holds every file of conditions/, and they include only what they may") {
   std::set<std::string> listed;
-  for (const supv_condition_descriptor* known : builtin_conditions()) listed.insert(known->name);
+  for (const supv_condition_descriptor* known : builtin_conditions()) {
+    if (!judged_by_supvd(*known)) listed.insert(known->name);
+  }
   std::set<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(SUPV_SOURCE_DIR "/conditions")) {
     if (entry.path().extension() != ".cc" || entry.path().stem() == "catalog") continue;
@@ -154,7 +159,8 @@ TEST_CASE("the catalog holds every file of conditions/, and they include only wh
       CAPTURE(line);
       if (line.rfind("#include", 0) != 0) continue;
       CHECK(line.find('"') == std::string::npos);
-      CHECK((line.find('/') == std::string::npos || line.rfind("#include <supv/", 0) == 0));
+      CHECK((line.find('/') == std::string::npos || line.rfind("#include <supv/", 0) == 0 ||
+             line.rfind("#include <sys/", 0) == 0));
     }
   }
   CHECK(listed == files);

@@ -45,9 +45,8 @@ struct FakeProc {
     // Its name was chosen to confuse parsers.
     write(at + "/stat", at + " (a) R 1 (b) " + state + " 1 1 1 0 -1 4194560 0 0 0 0 " +
                             std::to_string(own - own / 3) + " " + std::to_string(own / 3) + " " +
-                            std::to_string(children) + " 0 20 0 1 0 " + std::to_string(started) +
-                            " 1000 100 0 0\n");
-    write(at + "/statm", "1000 25 10 1 0 50 0\n");
+                            std::to_string(children) + " 0 20 0 3 0 " + std::to_string(started) +
+                            " 1000 25 0 0\n");
     write(at + "/smaps_rollup",
           "00-ff ---p 00 00:00 0 [rollup]\nRss: 100 kB\nPss:   60 kB\n"
           "Pss_Anon: 1 kB\n");
@@ -82,17 +81,17 @@ struct Measured {
 
 TEST_CASE("the files of /proc, also damaged ones") {
   const auto stat =
-      procfs::parse_stat("7 (x) Z 1) R 1 1 1 0 -1 0 0 0 0 0 11 22 33 44 20 0 1 0 55 1 1");
+      procfs::parse_stat("7 (x) Z 1) R 1 1 1 0 -1 0 0 0 0 0 11 22 33 44 20 0 4 0 55 1 6");
   REQUIRE(stat);
   CHECK(stat->state == 'R');
   CHECK(stat->own_ticks == 33);
   CHECK(stat->children_ticks == 77);
   CHECK(stat->started == 55);
+  CHECK(stat->threads == 4);
+  CHECK(stat->rss_pages == 6);
   CHECK_FALSE(procfs::parse_stat(""));
   CHECK_FALSE(procfs::parse_stat("7 (x) R 1 2"));
   CHECK_FALSE(procfs::parse_stat("7 (x"));
-  CHECK(procfs::parse_resident("10 25 3\n") == 25);
-  CHECK_FALSE(procfs::parse_resident("10"));
   CHECK(procfs::parse_pss("Rss: 1 kB\nPss:\t 60 kB\n") == 60 * 1024);
   CHECK_FALSE(procfs::parse_pss("XPss: 60 kB\n"));
   CHECK_FALSE(procfs::parse_lock_limit("Max file locks   unlimited   unlimited  locks\n"));
@@ -143,6 +142,41 @@ TEST_CASE("a tree is found by its cgroup, and by those below") {
   m.tree = {20, m.proc.directory + "/cgroup", 0, 0};
   for (int pid = 20; pid < 24; ++pid) m.proc.process(pid, 0);
   CHECK(m.usage.read(m.now, kRun, SUPV_SCOPE_TREE, false)->processes == 3);
+}
+
+TEST_CASE("each process is read once per instant, whatever asks") {
+  Measured m;
+  m.proc.write("cgroup/cgroup.procs", "20\n21\n22\n");
+  m.tree = {20, m.proc.directory + "/cgroup", 0, 0};
+  for (int pid = 20; pid < 23; ++pid) m.proc.process(pid, 0);
+  for (int instant = 1; instant <= 3; ++instant) {
+    m.now += 1s;
+    for (int conditions = 0; conditions < 10; ++conditions) {
+      CHECK(m.usage.read(m.now, kRun, SUPV_SCOPE_TREE, false)->threads == 9);
+      CHECK(m.usage.read(m.now, kRun, SUPV_SCOPE_PROCESS, false)->threads == 3);
+      CHECK(m.usage.pids(m.now, kRun, SUPV_SCOPE_TREE) == std::vector<int>{20, 21, 22});
+      CHECK(m.usage.used(m.now, kRun).rss_bytes);
+    }
+    CHECK(m.usage.reads() == 3 * static_cast<std::uint64_t>(instant));
+  }
+}
+
+TEST_CASE("a tag once seen twice is not read again, unless the pid is another process") {
+  Measured m;
+  m.tree = {10, "", 100, 110};
+  for (int pid = 10; pid < 14; ++pid) m.proc.process(pid, 0, 0, 105);
+  const auto count = [&] {
+    m.now += 1s;
+    const std::uint64_t before = m.usage.reads();
+    const auto read = m.usage.read(m.now, kRun, SUPV_SCOPE_TREE, false);
+    REQUIRE(read);
+    return std::pair(read->processes, m.usage.reads() - before);
+  };
+  CHECK(count() == std::pair(4U, std::uint64_t{8}));
+  CHECK(count() == std::pair(4U, std::uint64_t{8}));
+  CHECK(count() == std::pair(4U, std::uint64_t{4}));
+  m.proc.process(13, 0, 0, 500, 9000);
+  CHECK(count() == std::pair(3U, std::uint64_t{5}));
 }
 
 TEST_CASE("no process, no answer") {
@@ -311,7 +345,8 @@ const supv_condition_descriptor kEcho{SUPV_CONDITION_ABI,
                                       2,
                                       make_echo,
                                       echo,
-                                      forget_echo};
+                                      forget_echo,
+                                      0};
 
 ConditionSpec echo_spec(const std::string& text, ConditionKind kind = ConditionKind::poll) {
   ConditionSpec spec;
@@ -356,7 +391,7 @@ TEST_CASE("each question gets exactly one verdict, whatever the condition does")
   watch->conditions = {
       echo_spec("hello\n"), echo_spec("bad"),  echo_spec("end", ConditionKind::exit), missing, kv,
       echo_spec("slow"),    echo_spec("later")};
-  hosts.arm({kRun, "web", watch});
+  hosts.arm({kRun, "web", watch, {0, 1, 2, 3, 4, 5, 6}, kRun});
   CHECK(hosts.armed() == 1);
   const auto asked = [&](std::uint32_t index) {
     told.judged.clear();
