@@ -159,34 +159,6 @@ std::optional<Yaml> process_exits(const Thing& thing, Room& room) {
   return named("process_exits", out);
 }
 
-/// Ruby that calls a lambda or method; as a question it exits 0 when the answer is true. Empty
-/// without its source.
-std::string ruby_script(const Value& code, bool as_question) {
-  if (!code.is(Kind::code) || code.text.empty()) return {};
-  std::string script;
-  for (const std::string& line : code.prelude) script += line + "\n";
-  const std::string& source = code.text;
-  std::string call;
-  if (source.starts_with("def ")) {
-    script += source + "\n";
-    call = source.substr(4, source.find_first_of(" (\n;", 4) - 4);
-  } else {
-    const bool arrow = source.starts_with('(');
-    const bool block = source.starts_with('{') || source.starts_with("do");
-    call = (arrow ? "->" : block ? "lambda " : "") + source + ".call";
-  }
-  return script + (as_question ? "exit(" + call + " ? 0 : 1)" : call);
-}
-
-/// As a line for the shell.
-std::optional<std::string> ruby_question(const Value& code) {
-  const std::string script = ruby_script(code, true);
-  if (script.empty()) return std::nullopt;
-  std::string quoted = "ruby -e '";
-  for (const char c : script) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + '\'';
-}
-
 std::optional<Yaml> lambda(const Thing& thing, Room& room) {
   const Value& code = thing.get("lambda");
   const auto command = ruby_question(code);
@@ -292,13 +264,23 @@ constexpr std::array<std::pair<std::string_view, Converter>, 15> kConverters = {
 
 }  // namespace
 
-std::optional<Yaml> ruby_command(const Value& code) {
-  const std::string script = ruby_script(code, false);
-  if (script.empty()) return std::nullopt;
-  return list({word("ruby"), word("-e"), literal(script)});
+/// God refuses a condition that lacks one of these.
+bool complete(const Thing& thing, Room& room) {
+  constexpr std::pair<std::string_view, std::string_view> kRequired[] = {
+      {"disk_usage", "mount_point"}, {"disk_usage", "above"},  {"file_mtime", "path"},
+      {"file_mtime", "max_age"},     {"file_touched", "path"}, {"tries", "times"},
+      {"flapping", "times"},         {"flapping", "within"}};
+  for (const auto& [kind, name] : kRequired) {
+    if (kind != thing.kind || thing.get(name).present()) continue;
+    room.notes.lost(thing.spot,
+                    fmt::format("{} has no {}; god would not have started", kind, name));
+    return false;
+  }
+  return true;
 }
 
 std::optional<Yaml> condition(const Thing& thing, Room& room, std::string_view transition) {
+  if (!thing.custom && !complete(thing, room)) return std::nullopt;
   std::optional<Yaml> made;
   if (thing.custom) {
     made = custom(thing, room);
@@ -326,34 +308,6 @@ std::optional<Yaml> condition(const Thing& thing, Room& room, std::string_view t
   }
   parameters.set("transition", word(std::string(transition)));
   return made;
-}
-
-std::optional<Yaml> notify_of(const Thing& thing, Room& room) {
-  const Value& notify = thing.get("notify");
-  if (!notify.present()) return std::nullopt;
-  const Value* contacts = &notify;
-  Yaml more = map();
-  for (const auto& [key, value] : notify.pairs) {
-    if (key.text == "contacts") {
-      contacts = &value;
-    } else if (!text_of(value).empty()) {
-      more.set(key.text, literal(text_of(value)));
-    }
-  }
-  Yaml known = list();
-  for (const Value& name : contacts->is_word() ? std::vector{*contacts} : contacts->items) {
-    const std::string valid = valid_watch_name(text_of(name));
-    if (room.recipients.contains(valid)) {
-      known.items.push_back(literal(valid));
-    } else {
-      room.notes.lost(thing.spot, fmt::format("notify: there is no contact {}", text_of(name)));
-    }
-  }
-  if (known.items.empty()) return std::nullopt;
-  if (more.entries.empty()) return known.items.size() == 1 ? known.items.front() : known;
-  Yaml out = map({{"contacts", known}});
-  for (auto& [key, value] : more.entries) out.set(key, value);
-  return out;
 }
 
 }  // namespace supv::import_god

@@ -22,6 +22,7 @@ struct ContactKind {
   std::string_view god;         ///< As God.contact names it.
   std::string_view class_name;  ///< Of its defaults.
   std::span<const Name> names;
+  std::string_view required;  ///< A key of supv's without which there is no contact.
 };
 
 constexpr Name kEmail[] = {{"to_email", "to"},         {"from_email", "from"},
@@ -32,11 +33,11 @@ constexpr Name kSlack[] = {
     {"url", "url", true}, {"channel", "channel"}, {"username", "username"}, {"emoji", "emoji"}};
 constexpr Name kSensu[] = {
     {"check_name", "check_name"}, {"status_code", "status_code"}, {"handler", "handler"}};
-constexpr ContactKind kKinds[] = {{"email", "Email", kEmail},
-                                  {"webhook", "Webhook", kWebhook},
-                                  {"slack", "Slack", kSlack},
-                                  {"statsd", "Statsd", {}},
-                                  {"sensu", "Sensu", kSensu}};
+constexpr ContactKind kKinds[] = {{"email", "Email", kEmail, "to"},
+                                  {"webhook", "Webhook", kWebhook, "url"},
+                                  {"slack", "Slack", kSlack, "url"},
+                                  {"statsd", "Statsd", {}, "server"},
+                                  {"sensu", "Sensu", kSensu, "check_name"}};
 
 /// Services that supv has no contact for, and why.
 constexpr std::pair<std::string_view, std::string_view> kGone[] = {
@@ -64,7 +65,8 @@ class ContactConverter {
     }
   }
 
-  Yaml convert() {
+  /// Nothing, and a note, when it lacks what even god demands.
+  std::optional<Yaml> convert() {
     Yaml options = map();
     for (const Name& name : kind_.names) {
       const std::string text = text_of(get(name.god));
@@ -79,11 +81,17 @@ class ContactConverter {
     }
     if (kind_.god == "sensu") put_server(options, "host", "port", "3030");
     format(options);
+    report_unknown();
+    if (options.find(kind_.required) == nullptr) {
+      room_.notes.lost(contact_.spot,
+                       fmt::format("contact {} has no {}; god would not have started", kind_.god,
+                                   kind_.required));
+      return std::nullopt;
+    }
     Yaml out = map({{std::string(kind_.god), options}});
     const std::string group = text_of(contact_.get("group"));
     if (!group.empty()) out.set("groups", list({literal(valid_watch_name(group))}));
     out.comment = "from " + place_text(contact_.spot);
-    report_unknown();
     return out;
   }
 
@@ -170,6 +178,34 @@ std::string gone_text(const Thing& contact) {
 
 }  // namespace
 
+std::optional<Yaml> notify_of(const Thing& thing, Room& room) {
+  const Value& notify = thing.get("notify");
+  if (!notify.present()) return std::nullopt;
+  const Value* contacts = &notify;
+  Yaml more = map();
+  for (const auto& [key, value] : notify.pairs) {
+    if (key.text == "contacts") {
+      contacts = &value;
+    } else if (!text_of(value).empty()) {
+      more.set(key.text, literal(text_of(value)));
+    }
+  }
+  Yaml known = list();
+  for (const Value& name : contacts->is_word() ? std::vector{*contacts} : contacts->items) {
+    const std::string valid = valid_watch_name(text_of(name));
+    if (room.recipients.contains(valid)) {
+      known.items.push_back(literal(valid));
+    } else {
+      room.notes.lost(thing.spot, fmt::format("notify: there is no contact {}", text_of(name)));
+    }
+  }
+  if (known.items.empty()) return std::nullopt;
+  if (more.entries.empty()) return known.items.size() == 1 ? known.items.front() : known;
+  Yaml out = map({{"contacts", known}});
+  for (auto& [key, value] : more.entries) out.set(key, value);
+  return out;
+}
+
 Yaml convert_contacts(Room& room) {
   Yaml out = map();
   for (const Thing& contact : room.recording.contacts) {
@@ -181,8 +217,8 @@ Yaml convert_contacts(Room& room) {
       room.notes.lost(contact.spot, fmt::format("{} ({})", gone_text(contact), name));
     } else if (out.find(valid_watch_name(name)) != nullptr) {
       room.notes.lost(contact.spot, fmt::format("a second contact {}; god ignored it too", name));
-    } else {
-      out.set(valid_watch_name(name), ContactConverter(contact, *kind, room).convert());
+    } else if (auto made = ContactConverter(contact, *kind, room).convert()) {
+      out.set(valid_watch_name(name), std::move(*made));
     }
   }
   for (const Thing& defaults : room.recording.contact_defaults) {

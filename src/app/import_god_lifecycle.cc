@@ -176,6 +176,7 @@ class Lifecycle {
   void read_lifecycle(const Thing& thing) {
     const std::string to = text_of(thing.get("transition"));
     if (!thing.custom && thing.kind == "flapping") {
+      if (!complete(thing, room_)) return;
       to.empty() ? read_flapping_notice(thing) : read_flapping(thing, to);
       return;
     }

@@ -74,6 +74,10 @@ std::string place_text(const Spot& spot);
 std::optional<Yaml> notify_of(const Thing& thing, Room& room);
 /// A lambda as a command of Ruby's; nothing without its source.
 std::optional<Yaml> ruby_command(const Value& code);
+/// A lambda as a line for the shell that exits 0 when it is true; nothing without its source.
+std::optional<std::string> ruby_question(const Value& code);
+/// False, and a note, when the condition lacks a parameter that god demands.
+bool complete(const Thing& thing, Room& room);
 /// A condition as `NAME: {parameters}`; `transition` is written when it is not empty. Nothing, and
 /// a note, when it cannot be expressed.
 std::optional<Yaml> condition(const Thing& thing, Room& room, std::string_view transition = {});

@@ -203,3 +203,18 @@ TEST_CASE("a document says what was meant") {
         "# first\n# second\na:\n  b:\n    text: |\n      two\n      lines\n    odd: \" x\"\n"
         "l:\n  - 1\n  - \"1\"\n");
 }
+
+TEST_CASE("what god itself refuses is told, and the rest stands") {
+  const auto disk = metric(kUp, kRestart, "disk_usage", R"({"above":5})");
+  const Converted result = converted(R"("start":"prog")", disk);
+  CHECK(says(result, Note::Kind::lost, "disk_usage has no mount_point"));
+  HAS_NOT(result.yaml, "disk_usage");
+  std::string text = recorded(R"("start":"prog")");
+  const std::string contact =
+      R"("contacts":[{"kind":"email","custom":false,"file":"a.god","line":1,"attributes":{"name":"a","email":"x"}}])";
+  text.replace(text.find(R"("contacts":[])"), 13, contact);
+  const Converted mailed = convert(parse_recording(text));
+  CHECK(says(mailed, Note::Kind::lost, "contact email has no to"));
+  CHECK(says(mailed, Note::Kind::lost, "god's contact email has no attribute email"));
+  CHECK(mailed.contacts.empty());
+}
