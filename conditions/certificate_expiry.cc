@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <dlfcn.h>
 
 #include <chrono>
@@ -98,13 +97,6 @@ std::string last_error(const Ssl& ssl) {
   return reason == nullptr ? "the connection ended" : reason;
 }
 
-/// An address is no name that a server could be asked for.
-bool is_address(const std::string& host) {
-  in6_addr address{};
-  return ::inet_pton(AF_INET, host.c_str(), &address) == 1 ||
-         ::inet_pton(AF_INET6, host.c_str(), &address) == 1;
-}
-
 std::string date_text(std::time_t time) {
   std::tm parts{};
   ::gmtime_r(&time, &parts);
@@ -185,7 +177,8 @@ class CertificateExpiry : public supv::sdk::Condition {
       return nullptr;
     }
     // Its authority is not asked for: an unknown one has a date as well.
-    std::string name = server_name_.empty() && !is_address(host_) ? host_ : server_name_;
+    std::string name =
+        server_name_.empty() && !supv::conditions::is_address(host_) ? host_ : server_name_;
     if (!name.empty()) ssl.control(session.get(), kSetServerName, 0, name.data());
     ssl.set_fd(session.get(), made.socket.get());
     const bool done = ssl.connect(session.get()) == 1;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -97,6 +98,13 @@ inline Connection connect_to(const sockaddr* address, socklen_t size, Clock::tim
 }
 
 }  // namespace detail
+
+/// True for an IP address, which is no name.
+inline bool is_address(const std::string& host) {
+  in6_addr address{};
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1 ||
+         ::inet_pton(AF_INET6, host.c_str(), &address) == 1;
+}
 
 /// Connects to each address of `host` until one takes it. A name that cannot be resolved is
 /// Outcome::unknown. Resolving may take longer than `timeout`.

@@ -158,7 +158,8 @@ TEST_CASE("the catalog holds every file of conditions/, and they include only wh
     for (std::string line; std::getline(file, line);) {
       CAPTURE(line);
       if (line.rfind("#include", 0) != 0) continue;
-      CHECK(line.find('"') == std::string::npos);
+      // What several of them share is a header beside them.
+      CHECK((line.find('"') == std::string::npos || line == "#include \"connect.h\""));
       CHECK((line.find('/') == std::string::npos || line.rfind("#include <supv/", 0) == 0 ||
              line.rfind("#include <sys/", 0) == 0));
     }

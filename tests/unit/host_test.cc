@@ -62,6 +62,12 @@ using supv::test::TempDirectory;
 
 namespace {
 
+#ifdef __SANITIZE_THREAD__
+constexpr std::size_t kSanitizer = 1;  // A thread of its own, which never rests.
+#else
+constexpr std::size_t kSanitizer = 0;
+#endif
+
 const std::vector<const supv_condition_descriptor*> kCatalog = {&supv_condition_sleeper};
 
 /// The test program started anew as a host.
@@ -219,20 +225,20 @@ TEST_CASE("64 calls may hang; then nothing is waited for, and all comes back") {
   CHECK(refused->id == 100);
   CHECK(refused->outcome == SUPV_UNKNOWN);
   CHECK(refused->reason == "too many conditions hang");
-  CHECK(process.threads() == 65);
+  CHECK(process.threads() == 65 + kSanitizer);
   // A new brain: what hangs is nobody's, and when it comes back threads go as well.
   HostChannel second(process.end());
   make(second, 1, "");
   ask(second, 1, 1);
   std::optional<host::Said> said;
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while ((!said || process.threads() > 5) && std::chrono::steady_clock::now() < end) {
+  while ((!said || process.threads() > 5 + kSanitizer) && std::chrono::steady_clock::now() < end) {
     fifo.release();
     if (!said) said = next(second, 20);
   }
   REQUIRE(said);
   CHECK(said->id == 1);
-  CHECK(process.threads() <= 5);
+  CHECK(process.threads() <= 5 + kSanitizer);
 }
 
 TEST_CASE("a new brain gets nothing of the one before") {
@@ -263,12 +269,13 @@ TEST_CASE("an idle host sleeps, and ends with its channel") {
     REQUIRE(next(channel));
     // Its thread goes to sleep once more after the answer.
     long before = -1;
-    while (before != process.sleeps()) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (before != process.sleeps() && std::chrono::steady_clock::now() < end) {
       before = process.sleeps();
       ::poll(nullptr, 0, 100);
     }
     ::poll(nullptr, 0, 500);
-    CHECK(process.sleeps() == before);
+    if (kSanitizer == 0) CHECK(process.sleeps() == before);
   }
   process.socket.reset();
   int status = -1;
