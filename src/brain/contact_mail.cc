@@ -189,6 +189,8 @@ Dispatch mail(const ContactMessage& message) {
   request.envelope.user = option_of(contact, "user");
   request.envelope.password = read_password(contact, dispatch.error);
   request.envelope.tls = tls == "require" ? Tls::require : tls == "try" ? Tls::attempt : Tls::none;
+  request.connection.ca_file = option_of(contact, "ca_file");
+  request.connection.insecure = option_of(contact, "insecure") == "true";
   request.body = mail_text(message, from);
   dispatch.requests.push_back(std::move(request));
   return dispatch;
