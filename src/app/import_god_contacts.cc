@@ -151,7 +151,7 @@ class ContactConverter {
         "info"};
     for (const auto& [name, value] : contact_.attributes) {
       const bool known = std::any_of(kind_.names.begin(), kind_.names.end(),
-                                     [&](const Name& one) { return one.god == name; });
+                                     [&name = name](const Name& one) { return one.god == name; });
       if (known || std::find(kRead.begin(), kRead.end(), name) != kRead.end()) continue;
       room_.notes.lost(contact_.spot,
                        fmt::format("god's contact {} has no attribute {}", kind_.god, name));

@@ -34,10 +34,11 @@ void share_names(std::vector<Entry*>& loop) {
   for (auto& [key, value] : first.entries) {
     const Yaml shared = general(value, loop.front()->first);
     if (shared == value) continue;
-    const bool same = std::all_of(loop.begin() + 1, loop.end(), [&](const Entry* other) {
-      const Yaml* theirs = other->second.find(key);
-      return theirs != nullptr && general(*theirs, other->first) == shared;
-    });
+    const bool same =
+        std::all_of(loop.begin() + 1, loop.end(), [&key = key, &shared](const Entry* other) {
+          const Yaml* theirs = other->second.find(key);
+          return theirs != nullptr && general(*theirs, other->first) == shared;
+        });
     if (!same) continue;
     for (Entry* other : loop) {
       if (other != loop.front()) other->second.set(key, shared);

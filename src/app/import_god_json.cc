@@ -43,7 +43,7 @@ Value tagged(const ordered_json& json) {
   } else if (kind == "map") {
     value.kind = Kind::map;
     for (const auto& pair : json.at("pairs")) {
-      value.pairs.emplace_back(value_of(pair.at(0)), value_of(pair.at(1)));
+      value.pairs.push_back({value_of(pair.at(0)), value_of(pair.at(1))});
     }
   } else if (kind == "code") {
     value.kind = Kind::code;

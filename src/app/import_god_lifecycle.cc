@@ -50,8 +50,8 @@ class Lifecycle {
     for (const Metric& metric : watch_.metrics) read(metric);
     write_keepalive();
     write_start_timeout();
-    for (const auto& [name, conditions] : lists_) {
-      if (!conditions.items.empty()) out_.set(name, conditions);
+    for (std::size_t i = 0; i < lists_.size(); ++i) {
+      if (!lists_[i].items.empty()) out_.set(kLists[i].key, lists_[i]);
     }
     if (!transitions_.items.empty()) out_.set("transitions", transitions_);
     if (!lifecycle_.items.empty()) out_.set("lifecycle", lifecycle_);
@@ -107,7 +107,7 @@ class Lifecycle {
         starts_ = replaces_ = true;
         tell_of_end(each);
       } else if (const auto* list = list_for(to)) {
-        add(lists_[static_cast<std::size_t>(list - kLists.data())].second, condition(each, room_));
+        add(lists_[static_cast<std::size_t>(list - kLists.data())], condition(each, room_));
         if (to == "start") {
           room_.notes.changed(each.spot,
                               "start_if: god started a second copy when the first still "
@@ -128,7 +128,7 @@ class Lifecycle {
     parameters.set("notify", *notify);
     Yaml told = map();
     told.set("process_exits", parameters);
-    add(lists_[kNotify].second, told);
+    add(lists_[kNotify], told);
   }
 
   // --- init -> ..., start -> up -----------------------------------------------------------------
@@ -316,11 +316,7 @@ class Lifecycle {
   bool replaces_ = false;  ///< Something starts it again when it has ended.
   Yaml keepalive_ = map();
   std::optional<double> tries_seconds_;
-  std::array<std::pair<const char*, Yaml>, kLists.size()> lists_ = [] {
-    std::array<std::pair<const char*, Yaml>, kLists.size()> lists;
-    for (std::size_t i = 0; i < lists.size(); ++i) lists[i] = {kLists[i].key, list()};
-    return lists;
-  }();
+  std::array<Yaml, kLists.size()> lists_ = {list(), list(), list(), list(), list()};
   Yaml transitions_ = list();
   Yaml lifecycle_ = list();
 };

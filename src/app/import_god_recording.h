@@ -16,6 +16,8 @@ struct Spot {
   std::size_t line = 0;
 };
 
+struct ValuePair;
+
 /// A Ruby value.
 struct Value {
   enum class Kind {
@@ -35,7 +37,7 @@ struct Value {
   double number = 0;
   std::string text;
   std::vector<Value> items;
-  std::vector<std::pair<Value, Value>> pairs;
+  std::vector<ValuePair> pairs;
   std::vector<std::string> prelude;  ///< code: Ruby that gives it what it uses of its surroundings.
   std::vector<std::string> unsure;   ///< code: names in it that could not be taken along.
   Spot spot;                         ///< code
@@ -44,6 +46,12 @@ struct Value {
   bool present() const { return kind != Kind::nothing; }
   /// Text or symbol.
   bool is_word() const { return kind == Kind::text || kind == Kind::symbol; }
+};
+
+/// An entry of a Ruby hash.
+struct ValuePair {
+  Value key;
+  Value value;
 };
 
 using Attributes = std::vector<std::pair<std::string, Value>>;
