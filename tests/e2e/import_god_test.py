@@ -2,10 +2,12 @@
 import json
 import os
 import pathlib
+import shutil
+import subprocess
 import time
 
 import supv
-from supv import contains, equal
+from supv import contains, equal, wait_until
 
 FILES = pathlib.Path(__file__).resolve().parent / "god"
 
@@ -249,6 +251,52 @@ def test_files_that_load_files(lab):
     has(report, "review", 'require "no/such/gem" failed')
     has(report, "lost", "--socket")
     contains(report["yaml"], "adopt: /srv/pids/a.pid")
+
+
+# Ruby 3 lost a method that god 0.13 calls.
+SHIM = """
+require 'timeout'
+class Object
+  def timeout(seconds, &block)
+    Timeout.timeout(seconds, &block)
+  end
+end
+"""
+
+
+def test_beside_a_god_that_runs(lab):
+    """What god quit leaves behind is what `adopt` names."""
+    if not shutil.which("god"):
+        raise supv.Skip("no god in PATH (Debian's ruby-god)")
+    shim = lab.write("shim.rb", SHIM)
+    port = supv.free_port()
+    (lab.dir / "pids").mkdir()
+    lab.write("live.god", f"""
+God.pid_file_directory = '{lab.dir}/pids'
+God.watch do |w|
+  w.name = 'w'
+  w.dir = '{lab.dir}'
+  w.start = '{supv.WORKER} --witness {lab.witness()}'
+  w.log = '{lab.dir}/w.log'
+  w.interval = 1.second
+  w.keepalive
+end
+""")
+    env = {**lab.env, "RUBYOPT": f"-r{shim}"}
+    god = subprocess.Popen(["god", "-D", "--no-events", "--no-syslog", "-p", str(port), "-c",
+                            lab.dir / "live.god"], env=env, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lab.wait_starts(1)
+    worker = lab.starts()[0]
+    pid_file = lab.dir / "pids" / "w.pid"
+    wait_until(lambda: pid_file.exists() and pid_file.read_text().strip() == str(worker),
+               "god's pid file")
+    lab.ctl("import", "god", "live.god", "-o", lab.config_file).ok()
+    lab.ctl("check", lab.config_file).ok()
+    lab.run("god", "quit", "-p", str(port), env={"RUBYOPT": f"-r{shim}"}).ok()
+    god.wait(20)
+    equal(supv.alive(worker), True, "god quit leaves it running")
+    contains(lab.config_file.read_text(), f"adopt: {pid_file}")
 
 
 supv.main(globals())
