@@ -92,7 +92,7 @@ class LinuxWorld final : public World, private ControlWorld {
 
   // linux_world_perform.cc: one for each effect
   void act(const fx::Spawn& spawn);
-  void act(const fx::Adopt& adopt);
+  void act(const fx::Adopt& adopt) { runs_.adopt(adopt); }
   void act(const fx::Deliver& deliver);
   void act(const fx::Stop& stop) { runs_.stop(stop); }
   void act(const fx::Signal& signal) { runs_.signal(signal); }

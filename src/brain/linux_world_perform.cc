@@ -29,6 +29,9 @@ void LinuxWorld::failed(const Effect& effect, const std::string& step, int error
   if (const auto* deliver = std::get_if<fx::Deliver>(&effect)) {
     return say(ev::Delivered{deliver->tag, false, true, text});
   }
+  if (const auto* adopt = std::get_if<fx::Adopt>(&effect)) {
+    return say(ev::StartFailed{adopt->run, "adopt", error, text});
+  }
   if (const auto* follow = std::get_if<fx::Follow>(&effect)) {
     return say(ev::NotFollowed{follow->run, 0});
   }

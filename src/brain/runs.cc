@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "brain/other_run.h"
 #include "brain/pid_file.h"
+#include "brain/stale_files.h"
 #include "core/memo.h"
 
 namespace supv {
@@ -100,6 +102,7 @@ Runs::Runs(Channel& keeper, Notify& notify, LogPipes& pipes, Environment own, Ea
 
 void Runs::spawn(const fx::Spawn& spawn) {
   StartPlan start = plan_start(spawn, own_, consul_address_);
+  remove_stale(spawn, start.account.uid);
   const LogPipes::Pipes pipes = pipes_.open(spawn.watch, *spawn.process, start.account);
   start.plan.out = pipes.out;
   start.plan.err = pipes.err;
@@ -125,6 +128,26 @@ void Runs::spawn(const fx::Spawn& spawn) {
   facts_[spawn.run] = Fact{0, true, hash_of(spawn.watch), 0};
   ++launching_;
   keeper_.send(message, std::move(fds));
+}
+
+void Runs::adopt(const fx::Adopt& adopt) {
+  std::string why;
+  const auto other = find_other(*adopt.process, adopt.pid_file, why);
+  if (!other) return ears_.say(ev::StartFailed{adopt.run, "adopt", 0, std::move(why)});
+  wire::Take message{};
+  message.kind = wire::Kind::take;
+  message.flags = adopt.process->whole_tree ? 0U : static_cast<std::uint32_t>(wire::kLeaveTree);
+  if (!adopt.process->pid_file.empty()) message.flags |= wire::kDaemonises;
+  message.run = number(adopt.run);
+  message.pid = other->pid;
+  message.start_time = other->start_ticks;
+  message.started_monotonic_ns = other->started.time.time_since_epoch().count();
+  message.started_wall_ms = other->started.wall_ms;
+  message.ladder_count = put_ladder(adopt.ladder, message.ladder);
+  message.memo_size = put_memo(adopt.memo, message.memo);
+  facts_[adopt.run] = Fact{0, true, hash_of(adopt.watch), 0};
+  ++launching_;
+  keeper_.send(message);
 }
 
 void Runs::give_notify_socket(const fx::Spawn& spawn, StartPlan& start, std::vector<Fd>& stored) {
@@ -268,6 +291,7 @@ void Runs::hear(const wire::News& news) {
     case wire::Kind::signal:
     case wire::Kind::follow:
     case wire::Kind::amend:
+    case wire::Kind::take:
     case wire::Kind::forget:
     case wire::Kind::finish:
     case wire::Kind::slot:

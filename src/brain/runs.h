@@ -47,6 +47,8 @@ class Runs {
 
   /// Throws StartRefused or std::system_error; then nothing was started.
   void spawn(const fx::Spawn& spawn);
+  /// Answers StartFailed at once when the file names nobody that could be taken over.
+  void adopt(const fx::Adopt& adopt);
   void stop(const fx::Stop& stop);
   void signal(const fx::Signal& signal);
   /// Answers NotFollowed at once when the file names nobody.

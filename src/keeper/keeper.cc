@@ -53,6 +53,7 @@ void Keeper::on_message(const void* bytes, std::size_t size, const int* fds, std
   wire::Signal signal;
   wire::Follow follow;
   wire::Amend amend;
+  wire::Take take;
   wire::Plain plain;
   wire::Finish end;
   if (kind == wire::Kind::hello && read_as(plain, bytes, size)) {
@@ -69,6 +70,8 @@ void Keeper::on_message(const void* bytes, std::size_t size, const int* fds, std
     on_amend(amend);
   } else if (kind == wire::Kind::forget && read_as(plain, bytes, size)) {
     on_forget(plain.run);
+  } else if (kind == wire::Kind::take && read_as(take, bytes, size)) {
+    on_take(take);
   } else if (kind == wire::Kind::finish && read_as(end, bytes, size)) {
     finish(end.code);
   }
@@ -183,6 +186,48 @@ void Keeper::on_spawn(const wire::Spawn& spawn, const int* fds, std::size_t fd_c
     if (error != 0) return start_failed(slot, wire::Step::slot, error);
   }
   start(slot, record, {fds[0], fds + 1, spawn.child_fds});
+}
+
+/// Recorded before it is touched: a keeper that dies in between finds a run whose processes are not
+/// all in its tree yet, never a tree whose processes nobody claims.
+void Keeper::on_take(const wire::Take& take) {
+  const std::uint32_t index = wire::slot_of(take.run);
+  if (index == 0 || index >= slots_ || take.run >> 16U == 0)
+    return refuse(take.run, wire::Step::slot, ERANGE);
+  constexpr std::uint32_t kAllowed = wire::kDaemonises | wire::kGroupSignal | wire::kLeaveTree;
+  if (take.ladder_count > wire::kMaxLadder || take.memo_size > wire::kMaxMemo || take.pid <= 1 ||
+      (take.flags & ~kAllowed) != 0)
+    return refuse(take.run, wire::Step::plan, EINVAL);
+  if (shutting_down_ || finishing_) return refuse(take.run, wire::Step::slot, ESHUTDOWN);
+  Slot& slot = slot_at(index);
+  if (slot.used() && slot.life.run == take.run) return;  // It was asked for before.
+  if (slot.used()) return refuse(take.run, wire::Step::slot, EEXIST);
+  if (slot_of_pid(take.pid) != Kernel::kNoSlot) return refuse(take.run, wire::Step::take, EBUSY);
+  slot = Slot{};
+  slot.life.run = take.run;
+  slot.life.flags = take.flags;
+  slot.life.pid = take.pid;
+  slot.life.start_time = take.start_time;
+  slot.life.since = take.start_time;
+  slot.started_monotonic_ns = take.started_monotonic_ns;
+  slot.started_wall_ms = take.started_wall_ms;
+  slot.adopted = 1;
+  if (index >= high_) high_ = index + 1;
+  Record record;
+  record.ladder_count = take.ladder_count;
+  std::memcpy(record.ladder, take.ladder, sizeof record.ladder);
+  record.memo_size = take.memo_size;
+  std::memcpy(record.memo, take.memo, sizeof record.memo);
+  slot.phase = wire::Phase::running;
+  int error = kernel_.make_tree(slot.life);
+  if (error == 0) error = note(slot, record);
+  if (error == 0) error = kernel_.take(slot.life);
+  if (error != 0) {
+    slot.life.pid = 0;
+    return start_failed(slot, wire::Step::take, error);
+  }
+  static_cast<void>(note(slot, record));
+  tell(slot, news::kLaunched);
 }
 
 /// The order is the whole point: at no instant is there a process that could run the user's program

@@ -85,6 +85,7 @@ class Keeper {
   void on_stop(const wire::Stop& stop);
   void on_send_signal(const wire::Signal& signal);
   void on_follow(const wire::Follow& follow);
+  void on_take(const wire::Take& take);
   void on_amend(const wire::Amend& amend);
   void on_forget(wire::Run run);
   void on_hello();

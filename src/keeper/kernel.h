@@ -109,6 +109,9 @@ class Kernel {
   /// Makes `pid` the main process of `life` if it is a live member of its tree: changes pid,
   /// start_time and inode. ESRCH: no such process; EPERM: not of this tree.
   virtual int follow(Life& life, std::int32_t pid) = 0;
+  /// Makes `life.pid`, which somebody else started at `life.start_time`, the main process of `life`
+  /// and moves it and its descendants into the tree: sets inode. ESRCH: it is not there any more.
+  virtual int take(Life& life) = 0;
   /// Stops watching the main process, which has been reaped.
   virtual void unwatch(const Life& life) = 0;
 

@@ -51,6 +51,7 @@ class LinuxKernel final : public Kernel {
   wire::Status reap(const Life& life) override;
   Adoption adopt(const Life& life) override;
   int follow(Life& life, std::int32_t pid) override;
+  int take(Life& life) override;
   void unwatch(const Life& life) override;
   int store(std::uint32_t slot, const int* fds, std::uint32_t count) override;
   std::uint32_t stored(std::uint32_t slot) override;
@@ -93,6 +94,7 @@ class LinuxKernel final : public Kernel {
   bool watch(const Life& life, int pidfd);
   void drop_line(Held& held);
   bool in_tree(const Life& life, std::int32_t pid) const;
+  bool move_in(Life& life, std::int32_t pid) const;
   void each_of_tree(const Life& life, Sweep& sweep) const;
   std::uint64_t key(Source::Kind kind, std::uint32_t slot, std::uint32_t serial) const;
 

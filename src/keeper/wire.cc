@@ -38,6 +38,8 @@ const char* step_name(Step step) {
       return "exec";
     case Step::slot:
       return "slot";
+    case Step::take:
+      return "take";
   }
   return "unknown step";
 }

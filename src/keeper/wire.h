@@ -33,6 +33,7 @@ enum class Kind : std::uint32_t {
   amend,
   forget,
   finish,
+  take,
   // keeper -> brain
   slot = 64,
   dumped,
@@ -65,6 +66,7 @@ enum class Step : std::uint32_t {
   limit,
   exec,
   slot,  ///< The slot is taken, or there is none.
+  take,  ///< The process that was to be taken over is not there, or is not the one.
 };
 const char* step_name(Step step);
 
@@ -116,6 +118,23 @@ struct Spawn {
   /// `stored_fds` that the keeper keeps and hands to each new brain with the slot.
   std::uint32_t child_fds;
   std::uint32_t stored_fds;
+  LadderStep ladder[kMaxLadder];
+  std::uint8_t memo[kMaxMemo];
+};
+
+/// Makes a process that another supervisor started the main process of a new run, and brings it and
+/// its descendants into a tree of the run's own: answers `launched` or `start_failed`.
+struct Take {
+  Kind kind;
+  std::uint32_t flags;
+  Run run;
+  std::int32_t pid;
+  std::uint32_t ladder_count;
+  std::uint64_t start_time;  ///< Of the process that is meant; another one is not touched.
+  std::int64_t started_monotonic_ns;
+  std::int64_t started_wall_ms;
+  std::uint32_t memo_size;
+  std::uint32_t reserved;
   LadderStep ladder[kMaxLadder];
   std::uint8_t memo[kMaxMemo];
 };

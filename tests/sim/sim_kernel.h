@@ -49,6 +49,7 @@ class SimKernel final : public Kernel {
   wire::Status reap(const Life& life) override;
   Adoption adopt(const Life& life) override;
   int follow(Life& life, std::int32_t pid) override;
+  int take(Life&) override { return ESRCH; }  ///< Nobody else starts anything here.
   void unwatch(const Life& life) override;
   int store(std::uint32_t slot, const int* fds, std::uint32_t count) override;
   std::uint32_t stored(std::uint32_t slot) override;

@@ -168,6 +168,14 @@ class FakeKernel : public Kernel {
     adoption.what = Adoption::What::same;
     return adoption;
   }
+  int take(Life& life) override {
+    const auto found = processes.find(life.pid);
+    if (found == processes.end() || found->second.ended) return ESRCH;
+    found->second.tree = life.run;
+    found->second.main = true;
+    say("take", wire::slot_of(life.run), life.pid);
+    return 0;
+  }
   int follow(Life& life, std::int32_t pid) override {
     const auto found = processes.find(pid);
     if (found == processes.end() || found->second.ended) return ESRCH;
