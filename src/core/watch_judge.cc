@@ -28,16 +28,19 @@ void Watch::decide(Step& step, std::uint32_t index, bool of_end) {
     tell(step, Notice::Kind::recovered, condition.notify, condition.id, "",
          fmt::format("{} no longer: {}", condition.name, trials_.reason(index)));
   }
-  if (!monitored_ || hold_ || closing_) return;
+  std::optional<Action> action;
+  if (trials_.holds(index)) {
+    action = condition.action;
+  } else if (trials_.verdict(index) == Verdict::no) {
+    action = condition.otherwise;
+  }
+  // That a start has succeeded is no deed that a hold could put off.
+  if (!action || !monitored_ || (hold_ && *action != Action::up) || closing_) return;
   if (!of_end && state_ == State::up && step.now.time < grace_until_) return;
   if (errand_run_ != RunId::none) return;  // it is judged again at the next beat
   const std::string reason = fmt::format("{}: {}", condition.name, trials_.reason(index));
-  if (trials_.holds(index)) {
-    if (trials_.may_act_at(index, step.now.time) > step.now.time) return;
-    act(step, index, condition.action, reason);
-  } else if (condition.otherwise && trials_.verdict(index) == Verdict::no) {
-    act(step, index, *condition.otherwise, reason);
-  }
+  if (trials_.holds(index) && trials_.may_act_at(index, step.now.time) > step.now.time) return;
+  act(step, index, *action, reason);
 }
 
 /// Whether the action means anything in this state.

@@ -103,7 +103,7 @@ class Computer {
   void stranger();
 
   /// The records, by slot.
-  std::vector<std::optional<Record>> records = std::vector<std::optional<Record>>(64);
+  std::vector<std::optional<Record>> records = std::vector<std::optional<Record>>(128);
 
  private:
   int free_pid();

@@ -200,8 +200,12 @@ void Oracles::performed(const Effect& effect) {
     stops_.insert(signal->run);
   } else if (const auto* note = std::get_if<fx::Note>(&effect)) {
     if (note->watch.empty() || note->kind != NoteKind::change || note->action.empty()) return;
+    const bool by_condition = note->by == "condition";
+    if (note->action == "unmonitor" && by_condition) books_[note->watch].let_go = true;
     if (note->action != "start" && note->action != "stop" && note->action != "restart") return;
-    if (note->to != "starting" && note->to != "restarting" && note->to != "stopping") return;
+    if (note->to != "starting" && note->to != "restarting" && note->to != "stopping" &&
+        !(note->to == "stopped" && by_condition))
+      return;
     Book& book = books_[note->watch];
     book.action = note->action;
     book.by = note->by;

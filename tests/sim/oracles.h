@@ -62,6 +62,7 @@ class Oracles {
 
  private:
   struct Book {
+    bool let_go = false;  ///< A condition unmonitored it, since an operator's last word.
     Word word = Word::none;
     bool unsure = false;
     bool in_flight = false;              ///< A start was decided before the word,

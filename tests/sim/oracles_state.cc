@@ -128,8 +128,7 @@ void Oracles::judge_end(const Watch& watch) {
     violated("5, 7: what an operator stopped is stopped", is);
   if (sure && book.word == Word::alone && watch.monitored())
     violated("5: what is left alone is left alone", is);
-  const bool let_go = book.by == "condition" && book.action == "unmonitor";
-  if (sure && book.word == Word::up && !watch.monitored() && !let_go)
+  if (sure && book.word == Word::up && !watch.monitored() && !book.let_go)
     violated("5: what is to be monitored is monitored", is);
   const bool others_say = book.by == "condition" && book.action == "stop";
   if (sure && book.word == Word::none && spec.autostart && !others_say && !watch.wanted())

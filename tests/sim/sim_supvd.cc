@@ -9,7 +9,7 @@
 namespace supv::sim {
 namespace {
 
-constexpr std::uint32_t kSlots = 60;
+constexpr std::uint32_t kSlots = 124;
 
 std::optional<ExitStatus> status_of(const wire::Status& status) {
   if (status.how == 0) return std::nullopt;
@@ -269,6 +269,7 @@ void SimWorld::hear_news(const wire::News& news) {
     case wire::Kind::signal:
     case wire::Kind::follow:
     case wire::Kind::amend:
+    case wire::Kind::take:
     case wire::Kind::forget:
     case wire::Kind::finish:
     case wire::Kind::slot:

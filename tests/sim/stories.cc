@@ -167,6 +167,16 @@ void change_shape(Dice& dice, WatchSpec& watch) {
   watch.process.start.argv.back() = fmt::format("v{}", dice.between(1, 4));
 }
 
+/// As the loader sees to: a transition to `up` is what ready means.
+void settle_ready(WatchSpec& watch) {
+  const bool rises =
+      std::any_of(watch.conditions.begin(), watch.conditions.end(),
+                  [](const ConditionSpec& one) { return one.otherwise == Action::up; });
+  if (rises) watch.ready.kind = ReadySpec::Kind::condition;
+  if (!rises && watch.ready.kind == ReadySpec::Kind::condition)
+    watch.ready.kind = ReadySpec::Kind::alive;
+}
+
 void change_live(Dice& dice, WatchSpec& watch) {
   switch (dice.between(0, 3)) {
     case 0:
@@ -220,6 +230,7 @@ void edit_config(Sim& sim, Config& config) {
     change_shape(dice, config.watches[at]);
   } else {
     change_live(dice, config.watches[at]);
+    settle_ready(config.watches[at]);
   }
 }
 
