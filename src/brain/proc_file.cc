@@ -55,13 +55,13 @@ void add_pids(std::string_view text, std::vector<int>& pids) {
   }
 }
 
-void add_cgroup(int directory, int depth, std::vector<int>& pids) {
+void add_cgroup(int directory, int procs, int depth, std::vector<int>& pids) {
   // Longer than any other file here: read in pieces.
-  const Fd fd(::openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC));
   std::array<char, 4096> bytes;
   std::string text;
   ssize_t count = 0;
-  while (fd && (count = ::read(fd.get(), bytes.data(), bytes.size())) > 0) {
+  while ((count = ::pread(procs, bytes.data(), bytes.size(), static_cast<off_t>(text.size()))) >
+         0) {
     text.append(bytes.data(), static_cast<std::size_t>(count));
     // Nearly always all of it; one question less. The kernel hands out whole lines up to a page.
     if (count < 2048) break;
@@ -77,7 +77,8 @@ void add_cgroup(int directory, int depth, std::vector<int>& pids) {
   while (const dirent* entry = ::readdir(listing.get())) {
     if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
     const Fd below(::openat(directory, entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (below) add_cgroup(below.get(), depth + 1, pids);
+    const Fd list(::openat(below.get(), "cgroup.procs", O_RDONLY | O_CLOEXEC));
+    if (below && list) add_cgroup(below.get(), list.get(), depth + 1, pids);
   }
 }
 
@@ -142,9 +143,9 @@ void each_pid(const std::string& proc, const std::function<void(int pid)>& take)
   }
 }
 
-std::vector<int> cgroup_pids(int directory) {
+std::vector<int> cgroup_pids(int directory, int procs) {
   std::vector<int> pids;
-  add_cgroup(directory, 0, pids);
+  add_cgroup(directory, procs, 0, pids);
   return pids;
 }
 

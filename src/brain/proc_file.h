@@ -36,7 +36,8 @@ std::optional<std::uint64_t> parse_lock_limit(std::string_view text);
 
 /// Calls `take` for each entry of a directory that is a number.
 void each_pid(const std::string& proc, const std::function<void(int pid)>& take);
-/// The processes of a cgroup and of those below it, by a descriptor of its directory.
-std::vector<int> cgroup_pids(int directory);
+/// The processes of a cgroup and of those below it, by descriptors of its directory and of the
+/// cgroup.procs in it.
+std::vector<int> cgroup_pids(int directory, int procs);
 
 }  // namespace supv::procfs

@@ -1,6 +1,7 @@
 #include "brain/usage.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,14 @@ namespace {
 
 // Below this the clock tick (10 ms) is too coarse for a percentage.
 constexpr auto kShortest = std::chrono::milliseconds(500);
+/// Longer than most intervals of conditions.
+constexpr auto kUnused = std::chrono::minutes(5);
+
+/// So many descriptors may be kept: a part of those that we may have.
+std::size_t most_kept() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<std::size_t>(limit.rlim_cur / 4) : 0;
+}
 
 std::uint64_t tick_ns() {
   static const long kPerSecond = ::sysconf(_SC_CLK_TCK);
@@ -34,7 +43,9 @@ std::uint64_t growth(std::uint64_t before, std::uint64_t now) {
 Usage::Usage(TreeOf tree_of, std::string proc)
     : tree_of_(std::move(tree_of)),
       proc_(std::move(proc)),
-      proc_fd_(::open(proc_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
+      proc_fd_(::open(proc_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
+      // Only the kernel's own files say by an error that their process is gone.
+      most_kept_(proc_ == "/proc" ? most_kept() : 0) {}
 
 /// What a process that ended had used moves into its parent's `children_ns` if that waited for it;
 /// how much of that was counted while it lived is `vanished`. So nothing counts twice, a child that
@@ -67,6 +78,7 @@ void Usage::Ledger::add(Time now, Processes processes) {
 void Usage::turn_to(Time now) {
   if (now_ == now) return;
   now_ = now;
+  drop_unused(now);
   seen_.clear();
   pss_.clear();
   tagged_.clear();
@@ -77,7 +89,7 @@ const std::optional<Usage::Process>& Usage::process(int pid) {
   const auto [found, fresh] = seen_.try_emplace(pid);
   if (!fresh) return found->second;
   std::array<char, 1024> room;
-  const auto stat = procfs::parse_stat(read_of(pid, "stat", room));
+  const auto stat = procfs::parse_stat(read_stat(pid, room));
   if (!stat) return found->second;
   found->second = Process{stat->started,
                           stat->own_ticks * tick_ns(),
@@ -86,6 +98,30 @@ const std::optional<Usage::Process>& Usage::process(int pid) {
                           stat->threads,
                           stat->state == 'Z' || stat->state == 'X'};
   return found->second;
+}
+
+std::string_view Usage::read_stat(int pid, std::span<char> room) {
+  ++reads_;
+  const auto kept = kept_.find(pid);
+  if (kept != kept_.end()) {
+    const ssize_t count = ::pread(kept->second.stat.get(), room.data(), room.size(), 0);
+    kept->second.used = *now_;
+    if (count > 0) return {room.data(), static_cast<std::size_t>(count)};
+    kept_.erase(kept);
+  }
+  std::array<char, 64> path;
+  std::snprintf(path.data(), path.size(), "%d/stat", pid);
+  Fd fd(::openat(proc_fd_.get(), path.data(), O_RDONLY | O_CLOEXEC));
+  const ssize_t count = fd ? ::pread(fd.get(), room.data(), room.size(), 0) : -1;
+  if (count > 0 && kept_.size() < most_kept_) kept_[pid] = {std::move(fd), *now_};
+  return {room.data(), count < 0 ? 0 : static_cast<std::size_t>(count)};
+}
+
+/// Those of processes that nobody has asked about for a while.
+void Usage::drop_unused(Time now) {
+  if (now - dropped_ < kUnused) return;
+  dropped_ = now;
+  std::erase_if(kept_, [now](const auto& entry) { return now - entry.second.used > kUnused; });
 }
 
 std::string_view Usage::read_of(int pid, const char* name, std::span<char> room) {
@@ -149,9 +185,10 @@ Usage::Processes Usage::members(Account& account, const RunTree& tree, supv_scop
   if (!tree.cgroup.empty()) {
     if (!account.cgroup || account.cgroup_path != tree.cgroup) {
       account.cgroup.reset(::open(tree.cgroup.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      account.procs.reset(::openat(account.cgroup.get(), "cgroup.procs", O_RDONLY | O_CLOEXEC));
       account.cgroup_path = tree.cgroup;
     }
-    for (const int pid : procfs::cgroup_pids(account.cgroup.get())) add(pid);
+    for (const int pid : procfs::cgroup_pids(account.cgroup.get(), account.procs.get())) add(pid);
   } else if (tree.last_tag != 0) {
     const auto& all = tagged();
     auto at = std::lower_bound(all.begin(), all.end(), std::pair(tree.first_tag, 0));
@@ -160,23 +197,29 @@ Usage::Processes Usage::members(Account& account, const RunTree& tree, supv_scop
   return found;
 }
 
-std::optional<supv_usage> Usage::read(Time now, RunId run, supv_scope scope, bool with_pss) {
-  const std::optional<RunTree> tree = tree_of_(run);
-  if (!tree) return std::nullopt;
-  turn_to(now);
-  Account& account = accounts_[run];
-  Ledger& ledger = scope == SUPV_SCOPE_TREE ? account.tree : account.process;
-  if (ledger.at != now) {
-    Processes processes = members(account, *tree, scope);
-    if (scope == SUPV_SCOPE_PROCESS) {
-      for (auto& [pid, process] : processes) {
-        process.children_ns = 0;
-        // Tracking moved to a process that had long been running: it starts from here.
-        if (!ledger.last.empty() && !ledger.last.contains(pid)) ledger.last = {{pid, process}};
-      }
-    }
-    ledger.add(now, std::move(processes));
+void Usage::look(Time now, const RunTree& tree, supv_scope scope, Account& account) {
+  Processes processes = members(account, tree, scope);
+  if (scope == SUPV_SCOPE_TREE) return account.tree.add(now, std::move(processes));
+  Ledger& ledger = account.process;
+  for (auto& [pid, process] : processes) {
+    process.children_ns = 0;
+    // Tracking moved to a process that had long been running: it starts from here.
+    if (!ledger.last.empty() && !ledger.last.contains(pid)) ledger.last = {{pid, process}};
   }
+  ledger.add(now, std::move(processes));
+}
+
+std::optional<supv_usage> Usage::read(Time now, RunId run, supv_scope scope, bool with_pss) {
+  turn_to(now);
+  const auto known = accounts_.find(run);
+  const bool tree = scope == SUPV_SCOPE_TREE;
+  if (known == accounts_.end() || (tree ? known->second.tree : known->second.process).at != now) {
+    const std::optional<RunTree> found = tree_of_(run);
+    if (!found) return std::nullopt;
+    look(now, *found, scope, accounts_[run]);
+  }
+  const Account& account = accounts_[run];
+  const Ledger& ledger = tree ? account.tree : account.process;
   supv_usage usage{};
   usage.size = sizeof usage;
   usage.cpu_ns = ledger.total_ns;

@@ -68,7 +68,8 @@ class Usage {
   struct Account {
     Ledger tree;
     Ledger process;
-    Fd cgroup;  // Kept: its files are found without a walk along the path.
+    Fd cgroup;  // Kept, with its cgroup.procs: most of what a look costs is the way to a file.
+    Fd procs;
     std::string cgroup_path;
     std::optional<Time> sampled;
     std::uint64_t sampled_ns = 0;
@@ -78,7 +79,10 @@ class Usage {
   void turn_to(Time now);
   const std::optional<Process>& process(int pid);
   std::string_view read_of(int pid, const char* name, std::span<char> room);
+  std::string_view read_stat(int pid, std::span<char> room);
+  void drop_unused(Time now);
   std::uint64_t pss_of(int pid, const Process& process);
+  void look(Time now, const RunTree& tree, supv_scope scope, Account& account);
   Processes members(Account& account, const RunTree& tree, supv_scope scope);
   const std::vector<std::pair<std::uint64_t, int>>& tagged();
   std::optional<std::uint64_t> tag_of(int pid);
@@ -87,6 +91,15 @@ class Usage {
   std::string proc_;
   Fd proc_fd_;
   std::uint64_t reads_ = 0;
+  /// Descriptors of /proc/PID/stat. One that was kept belongs to its process for good: once that
+  /// is gone nothing can be read from it, whoever has the pid.
+  struct Kept {
+    Fd stat;
+    Time used{};
+  };
+  std::unordered_map<int, Kept> kept_;
+  std::size_t most_kept_ = 0;
+  Time dropped_{};
   std::optional<Time> now_;
   // What was read at now_.
   std::unordered_map<int, std::optional<Process>> seen_;
