@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -7,6 +9,7 @@
 #include "config/contact_reader.h"
 #include "config/schema.h"
 #include "config_texts.h"
+#include "core/placeholders.h"
 
 using namespace supv;
 using namespace supv::test;
@@ -181,4 +184,58 @@ TEST_CASE("the schema knows every kind and its defaults") {
     }
   }
   CHECK(text.find("\"default\":\"localhost:25\"") != std::string::npos);
+}
+
+TEST_CASE("the manual has every kind and every option, with the words of the table") {
+  std::ifstream in(SUPV_SOURCE_DIR "/man/supv.watch.5");
+  const std::string page{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  for (const Key& kind : contact_defaults_level().keys) {
+    CAPTURE(std::string(kind.name));
+    const std::size_t begin = page.find(".Ss " + std::string(kind.name) + '\n');
+    REQUIRE(begin != std::string::npos);
+    const std::string section = page.substr(begin, page.find("\n.S", begin + 4) - begin);
+    std::size_t items = 0;
+    for (std::size_t at = section.find(".It "); at != std::string::npos;
+         at = section.find(".It ", at + 1))
+      ++items;
+    CHECK(items == kind.level->keys.size());
+    for (const Key& key : kind.level->keys) {
+      const std::string item = ".It Cm " + std::string(key.name) + '\n' + std::string(key.help);
+      CHECK(contains(section, item));
+      if (key.required) CHECK(contains(section, item + "\nRequired."));
+    }
+  }
+  for (const auto name : placeholder_names())
+    CHECK(contains(page, "Cm %{" + std::string(name) + "}"));
+}
+
+TEST_CASE("notify: a name, a list, or a map; whom it names must be there") {
+  const std::string contacts = "contacts: {ops: {syslog: {}, groups: [team]}}\n";
+  const auto with = [&](const std::string& notify) {
+    return load_text(contacts + "watches: {w: {start: sleep 1, notify: " + notify + "}}\n");
+  };
+  auto loaded = with("ops");
+  REQUIRE(loaded.ok);
+  REQUIRE(loaded.config.watches[0].rare);
+  CHECK(loaded.config.watches[0].rare->notify.contacts == std::vector<std::string>{"ops"});
+  loaded = with("{contacts: [team, ops], priority: high, category: prod}");
+  REQUIRE(loaded.ok);
+  const NotifySpec& notify = loaded.config.watches[0].rare->notify;
+  CHECK(notify.contacts == std::vector<std::string>{"team", "ops"});
+  CHECK(notify.priority.text() == "high");
+  CHECK(notify.category.text() == "prod");
+  const auto says = [&](const std::string& notified, const std::string& text) {
+    const auto bad = with(notified);
+    CHECK_FALSE(bad.ok);
+    CHECK(contains(render(bad.diagnostics), text));
+  };
+  says("osp", "there is no contact or group of contacts 'osp'");
+  says("osp", "did you mean 'ops'?");
+  says("[ops, temas]", "'temas'");
+  says("{priority: high}", "'contacts' is missing");
+  says("{contacts: ops, priorty: 1}", "did you mean 'priority'?");
+  says("[]", "nobody is named here");
+  says("[[ops]]", "this must be the name of a contact, not a list");
+  const auto none = load_text("watches: {w: {start: sleep 1, notify: ops}}\n");
+  CHECK(contains(render(none.diagnostics), "there is no contact 'ops'"));
 }
