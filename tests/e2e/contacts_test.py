@@ -1,5 +1,6 @@
 """Contacts against real servers of this machine: what arrives, what a dead one costs."""
 import json
+import socket
 import time
 
 import sinks
@@ -251,6 +252,37 @@ contacts:
     wait_until(lambda: "contact gone (webhook) cannot be told" in lab.log_text(),
                lambda: f"the dead contact is reported in {lab.log_text()}")
     equal(lab.log_text().count("contact gone (webhook) cannot be told"), 1)
+
+def test_a_dead_name_server_holds_up_only_who_needs_it(lab):
+    if supv.os.geteuid() != 0:
+        raise supv.Skip("only root can replace the resolver's configuration")
+    hole = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        hole.bind(("127.0.0.77", 53))
+    except OSError as error:
+        raise supv.Skip(f"no name server of our own: {error}") from error
+    resolver = lab.write("resolv.conf", "nameserver 127.0.0.77\n")
+    sink = sinks.HttpSink()
+    lab.config(f"""
+contacts:
+  lost: {{webhook: {{url: "http://supv-contact.example/", timeout: 1s}}}}
+  lost_udp: {{statsd: {{server: "supv-contact.example:8125", timeout: 1s}}}}
+  good: {{webhook: {{url: "{sink.url}"}}}}
+watches: {{w: {{start: sleep 1000}}}}
+""")
+    namespace = lab.run("unshare", "-m", "sh", "-c",
+                        'mount --bind "$0" /etc/resolv.conf && exec "$@"', resolver,
+                        *lab.daemon_args())
+    if namespace.code != 0 and "unshare" in namespace.err + namespace.out:
+        raise supv.Skip(namespace.err)
+    namespace.ok()
+    for lost in ("lost", "lost_udp"):
+        began = time.monotonic()
+        lab.ctl("contact", "test", lost).exits(1)
+        lab.ctl("contact", "test", "good").ok()
+        took = time.monotonic() - began
+        if not 0.9 < took < 3:
+            raise AssertionError(f"{lost}, and then the good one, took {took:.1f} s")
 
 
 def test_a_contact_that_works_again_is_told_what_waited(lab):
