@@ -253,7 +253,7 @@ std::string special_example(std::string_view name) {
   if (name == "http_response_code") {
     return "- http_response_code: { url: http://127.0.0.1:3000/health, code_is_not: 200 }";
   }
-  if (name == "schedule") return "- schedule: { cron: 0 4 * * * }";
+  if (name == "schedule") return "- schedule: { cron: \"0 4 * * *\" }";
   if (name == "exec")
     return "- exec: { command: /usr/lib/nagios/plugins/check_disk -w 20% -c 10% }";
   if (name == "load_average") return "- load_average: { above: 8 }";

@@ -24,6 +24,12 @@ HttpCalls::Id HttpCalls::send(courier::Request request, Done done) {
   return id;
 }
 
+HttpCalls::Id HttpCalls::refuse(std::string why, Done done) {
+  const auto id = static_cast<Id>(++last_ | kOurs);
+  ready_.push_back({id, std::move(done), std::move(why)});
+  return id;
+}
+
 void HttpCalls::cancel(Id id) {
   under_way_.erase(static_cast<std::uint64_t>(id));
   std::erase_if(ready_, [id](const Ready& one) { return one.id == id; });

@@ -33,6 +33,8 @@ class HttpCalls {
 
   /// Sends a request; its tag is chosen here.
   Id send(courier::Request request, Done done);
+  /// In place of send(), for a request that makes no sense on this machine: `why` is its answer.
+  Id refuse(std::string why, Done done);
   /// The answer, when it comes, is dropped. An id that is over does no harm.
   void cancel(Id id);
   std::size_t under_way() const { return under_way_.size() + ready_.size(); }

@@ -1,6 +1,7 @@
 #include "brain/living_condition.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -42,6 +43,15 @@ std::vector<std::string> lines_of(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return lines;
+}
+
+/// Which of its files is not there, or not for us: a mistake of ours, not of the server; or empty.
+std::string unreadable_file(const courier::Connection& connection) {
+  for (const std::string* path :
+       {&connection.ca_file, &connection.client_cert, &connection.client_key}) {
+    if (!path->empty() && ::access(path->c_str(), R_OK) != 0) return *path;
+  }
+  return {};
 }
 
 }  // namespace
@@ -169,7 +179,10 @@ int ConditionHosts::Living::start_http(const supv_http_request& asked) {
   request.deadline_ms = static_cast<std::uint32_t>(
       std::clamp<std::int64_t>(time.count(), 1, std::numeric_limits<std::int32_t>::max()));
   request.connect_ms = request.deadline_ms;
-  call_ = calls->send(std::move(request), [this](const HttpAnswer& answer) { http_done(answer); });
+  const auto done = [this](const HttpAnswer& answer) { http_done(answer); };
+  const std::string unreadable = unreadable_file(request.connection);
+  call_ = unreadable.empty() ? calls->send(std::move(request), done)
+                             : calls->refuse("cannot read " + unreadable, done);
   // The courier keeps to its deadline, unless something is wrong with itself.
   limit_wait(hosts_.surroundings_.now().time + time + kCourierGrace);
   return 0;

@@ -387,6 +387,18 @@ TEST_CASE("what the courier does wrong is not the server's fault") {
   CHECK_FALSE(asking.hosts->deadline());
 }
 
+TEST_CASE("a certificate that cannot be read is not the server's fault") {
+  Asking asking;
+  asking.arm({Asking::spec(
+      "http_response_code",
+      {{"url", "https://127.0.0.1:1/"}, {"code_is_not", "200"}, {"ca_file", "/no/such.pem"}})});
+  asking.hosts->poll({Asking::kRun, 0});
+  asking.http.say_ready();
+  const ev::Judged said = asking.verdict();
+  CHECK(said.verdict == Verdict::unknown);
+  CHECK(said.reason == "cannot read /no/such.pem");
+}
+
 TEST_CASE("conditions ask about a subject, which may change while they live") {
   Asking asking;
   asking.arm({Asking::spec("process_running", {{"running", "true"}})});
