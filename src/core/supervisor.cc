@@ -20,6 +20,7 @@ std::optional<Time> Supervisor::wake() const {
   };
   if (feed_) take(feed_->due());
   take(orders_.deadline());
+  take(contacts_.due());
   take(hurry_);
   return first;
 }
@@ -62,6 +63,9 @@ std::vector<Effect> Supervisor::step(Moment now, Event event) {
   }
   if (const auto due = orders_.deadline(); due && *due <= now.time) orders_.on_deadline(step);
   settle(step);
+  if (const auto due = contacts_.due(); due && *due <= now.time)
+    contacts_.on_deadline(now, effects);
+  if (!step.notices.empty()) contacts_.take(now, std::move(step.notices), effects);
   put_in_order(effects);
   // Not earlier: the keeper learns that a slot is free after it was asked for another run.
   for (const Effect& effect : effects)
@@ -192,8 +196,7 @@ void Supervisor::on(Step& step, const ev::Judged& event) {
 }
 
 void Supervisor::on(Step& step, const ev::Delivered& event) {
-  static_cast<void>(step);
-  static_cast<void>(event);
+  contacts_.delivered(step.now, event, step.effects);
 }
 
 void Supervisor::on(Step& step, const ev::HttpDone& event) {

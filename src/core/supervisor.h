@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/contacts.h"
 #include "core/kv_feed.h"
 #include "core/orders.h"
 #include "core/roster.h"
@@ -86,6 +87,7 @@ class Supervisor {
   Random random_;
   Roster roster_;
   Orders orders_;
+  Contacts contacts_;
   std::unique_ptr<KvFeed> feed_;
   std::set<std::uint32_t> touched_;
   std::set<std::string> removing_;  ///< Removed by an operator, and not gone yet.

@@ -62,6 +62,8 @@ void Supervisor::on(Step& step, ev::Boot& boot) {
     roster_.add(std::make_shared<const WatchSpec>(std::move(spec)), salt);
   }
   watches = {};
+  contacts_.set(step.now, config_.contacts, step.effects);
+  contacts_.restore(step.now, boot.memory, step.effects);
   restore(step, boot);
   if (boot.fresh)
     for (const std::uint32_t number : roster_.all()) roster_.at(number)->begin_anew();

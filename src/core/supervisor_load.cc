@@ -158,6 +158,7 @@ void Supervisor::retain(const std::set<std::string>& named,
 void Supervisor::apply(Step& step, ev::Loaded& loaded, const Request& request) {
   std::vector<WatchSpec> watches = std::exchange(loaded.config.watches, {});
   config_ = std::move(loaded.config);
+  contacts_.set(step.now, config_.contacts, step.effects);
   std::set<std::string> named;
   for (const WatchSpec& spec : watches) named.insert(spec.name);
   const std::vector<std::uint32_t> lost = missing(named, request);

@@ -228,7 +228,7 @@ class Watch {
 
   // watch_tell.cc: what contacts are told
   void tell(Step& step, Notice::Kind kind, const Rare<NotifySpec>& to, std::string source,
-            std::string action, std::string text) const;
+            std::string action, std::string text, bool lasts = false) const;
   void tell_state(Step& step, const Cause& cause) const;
   void tell_flapping(Step& step, const std::string& text) const;
   void count_start(Step& step);

@@ -75,10 +75,11 @@ void Watch::act(Step& step, std::uint32_t index, Action action, const std::strin
   const bool again = condition.kind != ConditionKind::change && trials_.told(index);
   const bool of_truth = action == condition.action;
   if (of_truth && !again && (condition.notify || action == Action::notify)) {
-    tell(step, Notice::Kind::fired, condition.notify, condition.id, name, reason);
     // An end, or a change, is over as soon as it has been told.
-    if (condition.kind != ConditionKind::change && condition.kind != ConditionKind::exit)
-      trials_.set_told(index, true);
+    const bool lasts = condition.kind != ConditionKind::change &&
+                       condition.kind != ConditionKind::exit && !condition.news;
+    tell(step, Notice::Kind::fired, condition.notify, condition.id, name, reason, lasts);
+    if (lasts) trials_.set_told(index, true);
   }
   switch (action) {
     case Action::notify:

@@ -9,11 +9,11 @@ namespace supv {
 
 /// `to` is whom the condition (or flapping) names; else the watch's own `notify`; else nobody.
 void Watch::tell(Step& step, Notice::Kind kind, const Rare<NotifySpec>& to, std::string source,
-                 std::string action, std::string text) const {
+                 std::string action, std::string text, bool lasts) const {
   const NotifySpec* whom = to ? &*to : spec_->rare ? &spec_->rare->notify : nullptr;
   if (whom == nullptr || whom->contacts.empty()) return;
   step.notices.push_back({kind, spec_->name, std::move(source), shown_state(), std::move(action),
-                          std::move(text), *whom, step.now.wall_ms});
+                          std::move(text), *whom, step.now.wall_ms, lasts});
 }
 
 /// Changes that last, and every restart; not each step on the way.

@@ -148,7 +148,7 @@ class Loop {
   }
 
   void read_channel() {
-    alignas(8) unsigned char bytes[sizeof(wire::Spawn) + 8];
+    alignas(8) unsigned char bytes[wire::kLargestOrder + 8];
     int fds[wire::kMaxFds];
     for (int i = 0; i < kMessagesAtOnce && !keeper_.wants_write(); ++i) {
       std::uint32_t fd_count = 0;

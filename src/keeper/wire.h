@@ -139,6 +139,10 @@ struct Take {
   std::uint8_t memo[kMaxMemo];
 };
 
+/// No message to the keeper is larger.
+inline constexpr std::size_t kLargestOrder = sizeof(Take) > sizeof(Spawn) ? sizeof(Take)
+                                                                          : sizeof(Spawn);
+
 /// Ends a run: ladder, then the whole tree, then `gone`. Sent again it changes only `after`.
 /// `now` jumps to KILL.
 struct Stop {

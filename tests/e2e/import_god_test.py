@@ -264,8 +264,7 @@ end
 """
 
 
-def test_beside_a_god_that_runs(lab):
-    """What god quit leaves behind is what `adopt` names."""
+def test_live_hand_over_from_god(lab):
     if not shutil.which("god"):
         raise supv.Skip("no god in PATH (Debian's ruby-god)")
     shim = lab.write("shim.rb", SHIM)
@@ -296,7 +295,14 @@ end
     lab.run("god", "quit", "-p", str(port), env={"RUBYOPT": f"-r{shim}"}).ok()
     god.wait(20)
     equal(supv.alive(worker), True, "god quit leaves it running")
-    contains(lab.config_file.read_text(), f"adopt: {pid_file}")
+    lab.supvd()
+    watch = lab.wait_up("w")
+    equal(watch["pid"], worker, "the same process")
+    lab.wait_starts(1)
+    lab.ctl("restart", "w").ok()
+    lab.wait_starts(2)
+    lab.never_two()
+    equal(supv.alive(worker), False, "the old one")
 
 
 supv.main(globals())
