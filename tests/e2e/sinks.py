@@ -48,11 +48,11 @@ class HttpSink(Sink):
                 size = int(self.headers.get("Content-Length", 0))
                 body = self.rfile.read(size).decode()
                 status = sink.status
+                if status == 200:  # Before the answer: who has it may look.
+                    sink.got.append((self.path, dict(self.headers), body))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-                if status == 200:
-                    sink.got.append((self.path, dict(self.headers), body))
 
             do_PUT = do_POST
 
