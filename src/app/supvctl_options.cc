@@ -46,6 +46,7 @@ constexpr CommandLine kCommands[] = {
     {"signal", "Send a signal: signal SIG SEL", kSelect | kNeedsSelect | kForce},
     {"monitor", "Judge watches and keep them up", kSelect | kNeedsSelect | kForce},
     {"unmonitor", "Leave watches alone", kSelect | kNeedsSelect | kForce},
+    {"remove", "Stop watches and forget them until a load", kSelect | kNeedsSelect | kForce},
     {"hold", "Let no condition, schedule or load act", kSelect | kNeedsSelect},
     {"release", "End a hold", kSelect | kNeedsSelect},
     {"wait", "Wait until watches are up, ready, stopped or gone", kSelect | kNeedsSelect},

@@ -145,10 +145,10 @@ int status_code(const WatchReport& watch, bool named) {
   if (watch.state == "up") return watch.health == "failing" ? 150 : 0;
   if (watch.state == "exited") {
     if (!watch.last_exit || watch.last_exit->code != 0) return 1;
-    return named ? 3 : 0;
+    return named && !watch.task ? 3 : 0;
   }
   if (watch.state == "stopped") {
-    if (named) return 3;
+    if (named && !watch.task) return 3;
     return watch.desired == "up" ? 151 : 0;
   }
   if (watch.state == "unmonitored") return named && watch.pid == 0 ? 3 : 0;

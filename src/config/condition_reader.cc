@@ -236,9 +236,9 @@ void ConditionReader::read_common(const Node& parameters, const supv_condition_d
   if (const Node* node = written("interval")) {
     reader_.duration(*node, spec.interval, kLeastInterval);
   }
-  if (const Node* node = written("times")) {
+  if (const Node* node = written("times"); node != nullptr && !declares(kind, "times")) {
     reader_.times(*node, spec.times);
-    if (spec.kind != ConditionKind::poll) {
+    if (spec.kind == ConditionKind::exit || spec.kind == ConditionKind::change) {
       reader_.error(
           *node, fmt::format("'times' means nothing to {}: it is not asked in turns", spec.name));
     }

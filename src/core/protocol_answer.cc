@@ -130,6 +130,7 @@ WatchReport watch(const Json& json) {
     report.conditions.push_back(condition(shown));
   }
   report.essential = flag(json, "essential");
+  report.task = flag(json, "task");
   report.file = text(json, "file");
   report.log = text(json, "log");
   report.err_log = text(json, "err_log");

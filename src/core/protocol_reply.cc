@@ -123,6 +123,7 @@ Json watch_json(const WatchReport& watch, const Used& used) {
                {"pending", pending_json(watch.pending)},
                {"hold", hold_json(watch.hold)},
                {"warnings", watch.warnings},
+               {"task", watch.task},
                {"conditions", Json::array()}};
   for (const ConditionReport& condition : watch.conditions) {
     json["conditions"].push_back(condition_json(condition));

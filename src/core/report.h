@@ -76,6 +76,7 @@ struct WatchReport {
   std::vector<std::string> warnings;
   std::vector<ConditionReport> conditions;
   bool essential = false;
+  bool task = false;  ///< Its process is a command that ends; at rest it is as it should be.
   std::string file;
   std::string log;  ///< As written; empty: the default place.
   std::string err_log;
