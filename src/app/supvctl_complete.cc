@@ -6,6 +6,7 @@
 
 #include "app/control_client.h"
 #include "base/text.h"
+#include "conditions/catalog.h"
 
 namespace supv::ctl {
 namespace {
@@ -51,6 +52,12 @@ std::vector<std::string> watches_and_groups(const std::string& socket) {
   return {names.begin(), names.end()};
 }
 
+std::vector<std::string> condition_names() {
+  std::vector<std::string> names;
+  for (const auto* condition : builtin_conditions()) names.emplace_back(condition->name);
+  return names;
+}
+
 std::vector<std::string> candidates(const Invocation& invocation) {
   std::vector<std::string> before = invocation.words;
   if (!before.empty()) before.pop_back();
@@ -66,11 +73,13 @@ std::vector<std::string> candidates(const Invocation& invocation) {
   if (*command == "completion") return {"bash", "zsh", "fish"};
   if (*command == "kv" && previous == "kv") return {"get", "put", "delete"};
   if (*command == "contact" && previous == "contact") return {"test"};
+  if (*command == "import" && previous == "import") return {"god"};
+  if (*command == "conditions") return condition_names();
   if (*command == "signal" && previous == "signal") {
     return {"HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "TSTP", "CONT", "TTIN", "KILL"};
   }
-  const auto without_names = {"load",    "plan",       "check",  "kv",
-                              "contact", "conditions", "schema", "version"};
+  const auto without_names = {"load",    "plan",   "check", "import",    "kv",
+                              "contact", "schema", "quit",  "terminate", "version"};
   if (std::find(without_names.begin(), without_names.end(), *command) != without_names.end()) {
     return {};
   }

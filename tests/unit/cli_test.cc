@@ -591,6 +591,11 @@ TEST_CASE("completion offers commands, and names from supvd") {
   CHECK(run({"__complete", "--", "rest"}).out == "restart\n");
   CHECK(run({"__complete", "--", "restart", "w"}).out == "web\nworkers\n");
   CHECK(run({"__complete", "--", "wait", "web", "--for", "s"}).out == "stopped\n");
+  CHECK(run({"__complete", "--", "remove", "d"}).out == "db\n");
+  CHECK(run({"__complete", "--", "import", ""}).out == "god\n");
+  CHECK(run({"__complete", "--", "import", "god", ""}).out.empty());  // Files.
+  CHECK(run({"__complete", "--", "contact", ""}).out == "test\n");
+  CHECK(run({"__complete", "--", "conditions", "file"}).out == "file_mtime\nfile_touched\n");
   unsetenv("SUPV_SOCKET");
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const Ran ran = run({"completion", shell});
