@@ -1,7 +1,9 @@
 """Where god fails: each of these was reproduced with god 0.13.7; supv must do better."""
 import os
 import pathlib
+import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -22,6 +24,29 @@ def test_01_stop_is_honoured_during_a_slow_start(lab):
     equal(supv.alive(lab.starts()[0]), False, "alive")
 
 
+def test_01_stop_is_honoured_during_a_slow_check_and_a_slow_notification(lab):
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(1)  # accepts, and never answers
+        lab.supvd(config=f"""
+contacts:
+  ops: {{webhook: {{url: "http://127.0.0.1:{hole.getsockname()[1]}/", timeout: 10s}}}}
+watches:
+  w:
+    {W}
+    restart_if: [exec: {{command: sleep 60, interval: 100ms, timeout: 60s}}]
+    notify_if: [always: {{what: true, interval: 100ms, notify: ops}}]
+""")
+        lab.wait_up("w")
+        hole.settimeout(supv.PATIENCE)
+        told, _ = hole.accept()
+        with told:
+            began = time.monotonic()
+            lab.ctl("stop", "w").ok()
+            equal(time.monotonic() - began < 3, True, "stop waits for somebody")
+        equal(supv.alive(lab.starts()[0]), False, "alive")
+
+
 def test_02_an_instant_failure_is_not_a_fork_bomb(lab):
     lab.supvd(config="watches:\n  w:\n    start: sh -c 'echo x >> @DIR@/tries; exit 1'\n")
     tries = lab.dir / "tries"
@@ -36,6 +61,14 @@ def test_03_a_death_within_a_millisecond_is_noticed(lab):
               "  v: {start: /bin/true, keepalive: false}\n")
     equal(lab.wait_state("w", "exited", "failed")["last_exit"]["code"], 1)
     equal(lab.wait_state("v", "exited", "failed")["last_exit"]["code"], 0)
+
+
+def test_04_a_shell_line_leaves_nothing_behind(lab):
+    lab.supvd(config="watches:\n  w:\n    start: 'cd @DIR@ && @WORKER@ --witness "
+              "@DIR@/w.witness; true'\n")
+    lab.wait_starts(1)
+    lab.ctl("stop", "w").ok()
+    equal(supv.alive(lab.starts()[0]), False, "the program under the shell")
 
 
 def test_05_stale_state_naming_a_foreign_pid(lab):
@@ -70,6 +103,35 @@ def take_pid(lab, pid):
         child.wait()
         lab.witness("s").with_name("s.witness.diary").unlink(missing_ok=True)
     raise supv.Skip("others took the pid every time")
+
+
+def test_06_a_zombie_is_dead_and_supvd_is_a_good_pid_1(lab):
+    lab.config(f"""
+watches:
+  w: {{{W}}}
+  orphans: {{start: "sh -c '(sleep 0.1 &) ; (sleep 0.2 &) ; exec sleep 1000'"}}
+""")
+    command = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child",
+               *map(str, lab.daemon_args())]
+    family = subprocess.Popen(command, env=lab.env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        if family.poll() is not None and "unshare" in family.stderr.read():
+            raise supv.Skip("a pid namespace needs the right to")
+        lab.wait_starts(1)
+        lab.wait_up("orphans")
+        supvd = next(pid for pid, parent in supv.parents().items() if parent == family.pid)
+        inside = lambda: supv.descendants(supvd)
+        # Killed, it is replaced at once: not taken for alive as long as somebody has to reap it.
+        victim = next(pid for pid in inside() if supv.commandline(pid).startswith(supv.WORKER))
+        os.kill(victim, signal.SIGKILL)
+        lab.wait_starts(2)
+        wait_until(lambda: all(supv.alive(pid) for pid in inside()), "no zombie in the container")
+        os.kill(supvd, signal.SIGTERM)
+        equal(family.wait(20), 0, "exit code of PID 1")
+    finally:
+        family.kill()
+        family.wait()
 
 
 def test_07_an_operators_stop_during_the_flapping_pause_holds(lab):
@@ -179,6 +241,55 @@ def test_15_restarting_what_never_ran_is_immediate(lab):
     lab.wait_starts(1)
 
 
+def test_16_custom_commands_never_alter_the_tracked_pid(lab):
+    lab.supvd(config=f"""
+watches:
+  w:
+    {W} --note USR1
+    restart: sh -c 'sleep 0.1'
+    stop: sh -c 'sleep 0.2'
+    stop_timeout: 1s
+""")
+    pid = lab.wait_up("w")["pid"]
+    lab.ctl("restart", "w").ok()
+    equal(lab.watch("w")["pid"], pid, "after the restart command")
+    lab.ctl("stop", "w").ok()
+    equal(supv.alive(pid), False, "alive after stop")
+    equal(lab.watch("w")["pid"], None)
+
+
+def test_17_conditions_of_the_lifecycle_survive_restarts(lab):
+    lab.supvd(config=f"""
+watches:
+  w:
+    {W}
+    lifecycle:
+      - exec: {{command: 'echo x >> @DIR@/looks; exit 2', interval: 200ms, times: 64}}
+""")
+    looks = lambda: (lab.dir / "looks").read_text().count("x") if (lab.dir / "looks").exists() else 0
+    for _ in range(3):
+        lab.ctl("restart", "w").ok()
+        before = looks()
+        wait_until(lambda: looks() > before + 1, "looks after a restart")
+
+
+def test_18_a_dead_notifier_delays_nothing(lab):
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(1)
+        lab.supvd(config=f"""
+contacts:
+  ops: {{webhook: {{url: "http://127.0.0.1:{hole.getsockname()[1]}/", timeout: 5s}}}}
+watches:
+  w: {{{W}, notify: ops}}
+""")
+        pid = lab.wait_up("w")["pid"]
+        began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        lab.wait_starts(2)
+        equal(time.monotonic() - began < 2, True, "the restart waited")
+
+
 def test_19_three_hundred_watches(lab):
     many = "".join(f"""
   w{i}: {{start: "sleep 100000", restart_if: [memory_usage: {{above: 1GB, interval: 5s}}]}}
@@ -195,6 +306,24 @@ def test_19_three_hundred_watches(lab):
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: lab.watch("w7")["pid"] not in (None, victim), "its replacement")
     equal(time.monotonic() - began < 1, True, "latency with 300 watches")
+
+
+def test_20_an_ordinary_user_sees_ends_as_root_does(lab):
+    if os.geteuid() != 0:
+        raise supv.Skip("only root can be somebody else")
+    for program in (supv.BUILD / "supvd", supv.WORKER):
+        shutil.copy(program, lab.dir)
+    lab.config("watches:\n  w: {start: '@DIR@/worker --witness @DIR@/w.witness'}\n")
+    lab.run("chown", "-R", "daemon", lab.dir).ok()
+    lab.run("setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", lab.dir / "supvd",
+            *lab.daemon_args()[1:], env={"HOME": str(lab.dir)}).ok()
+    pid = lab.wait_up("w")["pid"]
+    began = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    lab.wait_starts(2)
+    equal(time.monotonic() - began < 2, True, "noticed at once")
+    equal(lab.watch("w")["last_exit"]["signal"], "KILL")
+    lab.ctl("terminate").ok()
 
 
 def pss(pid):
