@@ -100,6 +100,14 @@ void Trials::record(Moment now, std::size_t index, Verdict verdict, std::string 
   if (condition(index).degrading) entry.next = next_beat(now.time, interval(index));
 }
 
+/// Whether it, or a part of it at any depth, is still to answer.
+bool Trials::awaited(std::size_t index) const {
+  if (entries_[index].pending) return true;
+  for (std::size_t i = index + 1; i < entries_.size(); ++i)  // parts come after their whole
+    if (condition(i).parent == static_cast<std::int16_t>(index) && awaited(i)) return true;
+  return false;
+}
+
 /// True when the whole has a verdict; while parts are awaited, the last of them will bring it.
 bool Trials::combine(Moment now, std::size_t whole) {
   bool yes = false;
@@ -110,7 +118,7 @@ bool Trials::combine(Moment now, std::size_t whole) {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     if (condition(i).parent != static_cast<std::int16_t>(whole)) continue;
     const Entry& part = entries_[i];
-    if (part.pending) return false;
+    if (awaited(i)) return false;
     const bool open = !part.checked || part.verdict == Verdict::unknown;
     yes = yes || (!open && part.holds);
     no = no || (!open && !part.holds);

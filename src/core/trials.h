@@ -80,6 +80,7 @@ class Trials {
   const ConditionSpec& condition(std::size_t index) const { return spec_->conditions[index]; }
   bool counts(std::size_t index, std::uint8_t phases) const;
   Duration interval(std::size_t index) const;
+  bool awaited(std::size_t index) const;
   void record(Moment now, std::size_t index, Verdict verdict, std::string reason);
   bool combine(Moment now, std::size_t whole);
 
