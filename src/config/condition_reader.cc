@@ -257,6 +257,10 @@ void ConditionReader::read_common(const Node& parameters, const supv_condition_d
 void ConditionReader::read_destination(const Node& node, ConditionSpec& spec) {
   const auto action = destination(node);
   if (!action) return;
+  constexpr auto kBefore = phase::kStarting | phase::kRestarting | phase::kInit | phase::kAlways;
+  if (*action == Action::up && (spec.phases & kBefore) == 0) {
+    reader_.error(node, "'up' follows 'start', 'restart' or 'init' only");
+  }
   // What runs is not started beside itself.
   const bool live = (spec.phases & (phase::kRest | phase::kInit)) == 0;
   spec.action = *action == Action::start && live ? Action::restart : *action;
