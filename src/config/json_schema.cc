@@ -79,22 +79,38 @@ Json condition_schema(const supv_condition_descriptor& kind, const Catalog& cata
   return parameters;
 }
 
-Json conditions_schema(const Catalog& catalog) {
+/// all and any may be just the list of their parts, not also its only one.
+Json whole_schema(const supv_condition_descriptor& kind, const Catalog& catalog) {
+  const Json parts = {{"$ref", "#/definitions/conditions"}};
+  Json parameters = condition_schema(kind, catalog);
+  parameters["properties"]["conditions"] = parts;
+  Json ways = {parts, std::move(parameters)};
+  if (std::string_view(kind.name) == "not") ways.push_back({{"$ref", "#/definitions/condition"}});
+  return {{"anyOf", std::move(ways)}};
+}
+
+Json one_condition_schema(const Catalog& catalog) {
   Json names = {{"enum", Json::array()}};
   Json properties = Json::object();
   for (const auto* kind : catalog) {
-    names["enum"].push_back(kind->name);
-    Json parameters = condition_schema(*kind, catalog);
+    const std::string_view name = kind->name;
+    const bool whole = name == "all" || name == "any" || name == "not";
+    Json parameters = whole                ? whole_schema(*kind, catalog)
+                      : name == "flapping" ? level_schema(flapping_condition_level(), catalog)
+                                           : condition_schema(*kind, catalog);
     parameters["description"] = kind->help == nullptr ? "" : kind->help;
-    properties[kind->name] = {{"anyOf", {{{"type", "null"}}, std::move(parameters)}}};
+    properties[kind->name] = std::move(parameters);
+    if (whole) continue;
+    names["enum"].push_back(kind->name);
+    properties[kind->name] = {{"anyOf", {{{"type", "null"}}, std::move(properties[kind->name])}}};
   }
-  return list_of({{"anyOf",
-                   {std::move(names),
-                    {{"type", "object"},
-                     {"properties", std::move(properties)},
-                     {"additionalProperties", false},
-                     {"minProperties", 1},
-                     {"maxProperties", 1}}}}});
+  return {{"anyOf",
+           {std::move(names),
+            {{"type", "object"},
+             {"properties", std::move(properties)},
+             {"additionalProperties", false},
+             {"minProperties", 1},
+             {"maxProperties", 1}}}}};
 }
 
 Json key_schema(const Key& key, const Catalog& catalog) {
@@ -188,7 +204,8 @@ std::string json_schema(const Catalog& catalog) {
                  {"title", "supv watch file"},
                  {"definitions",
                   {{"watch", level_schema(watch_level(), catalog)},
-                   {"conditions", conditions_schema(catalog)}}}};
+                   {"condition", one_condition_schema(catalog)},
+                   {"conditions", list_of({{"$ref", "#/definitions/condition"}})}}}};
   schema.update(level_schema(top_level(), catalog));
   return schema.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
