@@ -11,18 +11,21 @@
 #include <vector>
 
 #include "conditions/catalog.h"
+#include "config/contact_kinds.h"
 #include "config/schema.h"
 
 using namespace supv;
 
 namespace {
 
-std::string page(const char* name) {
-  std::ifstream in(std::string(SUPV_SOURCE_DIR "/man/") + name);
+std::string document(const std::string& name) {
+  std::ifstream in(SUPV_SOURCE_DIR "/" + name);
   std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   REQUIRE_FALSE(text.empty());
   return text;
 }
+
+std::string page(const char* name) { return document(std::string("man/") + name); }
 
 /// What lies between a heading and the next one of any kind.
 std::string section(const std::string& page, const std::string& heading) {
@@ -154,4 +157,14 @@ TEST_CASE("supv.watch(5) names every condition") {
     CAPTURE(std::string(condition->name));
     CHECK(text.find(condition->name) != std::string::npos);
   }
+}
+
+TEST_CASE("the README names every condition and every kind of contact") {
+  const std::string text = document("README.md");
+  const auto named = [&](std::string_view name) {
+    CAPTURE(std::string(name));
+    CHECK(text.find("`" + std::string(name) + "`") != std::string::npos);
+  };
+  for (const auto* condition : builtin_conditions()) named(condition->name);
+  for (const Key& kind : contact_defaults_level().keys) named(kind.name);
 }
