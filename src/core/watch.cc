@@ -254,6 +254,7 @@ void Watch::redefine(Step& step, std::shared_ptr<const WatchSpec> spec, bool may
   if (run_ != RunId::none) amend(step);
   if (armed) arm(step);
   keep_steady(step);
+  if (gate_ && !gated()) go_on_with_start(step);
   if (state_ == State::starting && pid_ != 0 && !following_ && !(before->ready == spec_->ready))
     await_ready(step, started_.time);
   stay_ = false;

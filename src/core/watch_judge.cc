@@ -34,8 +34,10 @@ void Watch::decide(Step& step, std::uint32_t index, bool of_end) {
   } else if (trials_.verdict(index) == Verdict::no) {
     action = condition.otherwise;
   }
-  // That a start has succeeded is no deed that a hold could put off.
-  if (!action || !monitored_ || (hold_ && *action != Action::up) || closing_) return;
+  if (!action) return;
+  // A start that is under way goes on under a hold: whether it may begin, whether it has succeeded.
+  const bool of_start = *action == Action::up || (gate_ && *action == Action::start);
+  if (!monitored_ || closing_ || (hold_ && !of_start)) return;
   if (!of_end && state_ == State::up && step.now.time < grace_until_) return;
   if (errand_run_ != RunId::none) return;  // it is judged again at the next beat
   const std::string reason = fmt::format("{}: {}", condition.name, trials_.reason(index));

@@ -202,7 +202,9 @@ void Oracles::performed(const Effect& effect) {
     if (note->watch.empty() || note->kind != NoteKind::change || note->action.empty()) return;
     const bool by_condition = note->by == "condition";
     if (note->action == "unmonitor" && by_condition) books_[note->watch].let_go = true;
-    if (note->action != "start" && note->action != "stop" && note->action != "restart") return;
+    if (note->action != "start" && note->action != "stop" && note->action != "restart" &&
+        note->action != "monitor")
+      return;
     if (note->to != "starting" && note->to != "restarting" && note->to != "stopping" &&
         !(note->to == "stopped" && by_condition))
       return;
@@ -284,8 +286,10 @@ void Oracles::spawned(const fx::Spawn& spawn) {
       !unsaved_.contains("watch/" + spawn.watch))
     violated("5, 6: never a start against the operator's word",
              fmt::format("{}: {} by {}: {}", spawn.watch, book.action, book.by, book.reason));
+  // A task's baselines, like those of notify_if, are what was last acted on; no run has them.
+  const bool task = spec->rare && spec->rare->task;
   for (const ConditionSpec& condition : spec->conditions) {
-    if (!condition.kv || condition.action == Action::notify) continue;
+    if (!condition.kv || condition.action == Action::notify || task) continue;
     if (condition.kv->missed == KvSpec::Missed::ignore) continue;
     const std::uint32_t key = condition_key(condition);
     if (!remembered_.contains(fmt::format("kv/{}/{:08x}", spawn.watch, key))) continue;

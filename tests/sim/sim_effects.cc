@@ -126,7 +126,16 @@ void SimWorld::act(const fx::Spawn& spawn) {
 }
 
 void SimWorld::act(const fx::Adopt& adopt) {
-  say(ev::StartFailed{adopt.run, "adopt", 0, "nobody is there"});
+  if (sim_.more.chance(0.5)) return say(ev::StartFailed{adopt.run, "adopt", 0, ""});
+  // It has ended by the time the keeper looks.
+  wire::Take message{};
+  message.kind = wire::Kind::take;
+  message.run = number(adopt.run);
+  message.pid = 1 << 21;
+  message.start_time = 1;
+  message.ladder_count = put_ladder(adopt.ladder, message.ladder);
+  message.memo_size = put_memo(adopt.memo, message.memo);
+  send(packet_of(message));
 }
 
 void SimWorld::act(const fx::Deliver& deliver) {

@@ -134,6 +134,43 @@ void draw_ready(Dice& dice, WatchSpec& watch) {
   if (dice.chance(0.15)) watch.watchdog = seconds(5);
 }
 
+/// A command that is run now and then: it has conditions that start it, and nothing keeps it up.
+void make_task(Dice& dice, WatchSpec& watch) {
+  RareSpec rare;
+  rare.task = TaskSpec{dice.pick<Duration>({Duration(0), seconds(5)}),
+                       static_cast<std::uint32_t>(dice.pick({0, 2}))};
+  watch.autostart = watch.keepalive = false;
+  watch.process.pid_file = std::string();
+  watch.ready = ReadySpec{};
+  watch.watchdog = Duration(0);
+  for (ConditionSpec& condition : watch.conditions) {
+    condition.action = Action::start;
+    condition.phases = phase::kRest;
+    condition.otherwise.reset();
+  }
+  std::erase_if(watch.conditions, [](const ConditionSpec& condition) {
+    return condition.kind == ConditionKind::exit || condition.list != ConditionList::restart_if ||
+           condition.parent >= 0 || condition.kind == ConditionKind::all ||
+           condition.kind == ConditionKind::any;
+  });
+  for (auto one = watch.conditions.begin(); one != watch.conditions.end(); ++one)
+    watch.conditions.erase(std::remove_if(one + 1, watch.conditions.end(),
+                                          [&](const ConditionSpec& other) {
+                                            return condition_key(other) == condition_key(*one);
+                                          }),
+                           watch.conditions.end());
+  watch.rare = std::make_shared<const RareSpec>(std::move(rare));
+}
+
+/// What needs no state of its own: another supervisor's pid file, people who want to know.
+void add_rarer_keys(Dice& dice, WatchSpec& watch) {
+  RareSpec rare = watch.rare ? *watch.rare : RareSpec();
+  if (dice.chance(0.4)) rare.adopt = "/run/other.pid";
+  if (dice.chance(0.4)) rare.notify.contacts = {"ops"};
+  if (dice.chance(0.2)) rare.flapping_notice.emplace();
+  watch.rare = std::make_shared<const RareSpec>(std::move(rare));
+}
+
 WatchSpec draw_watch(Sim& sim, const std::string& name) {
   Dice& dice = sim.dice;
   WatchSpec watch;
@@ -160,6 +197,8 @@ WatchSpec draw_watch(Sim& sim, const std::string& name) {
   if (dice.chance(0.4)) add_condition(dice, watch, "memory_usage", ConditionKind::poll);
   if (dice.chance(0.2)) add_condition(dice, watch, "process_exits", ConditionKind::exit);
   if (sim.more.chance(0.4)) add_rarer_conditions(sim.more, watch);
+  if (sim.more.chance(0.15)) make_task(sim.more, watch);
+  if (sim.more.chance(0.3)) add_rarer_keys(sim.more, watch);
   return watch;
 }
 
@@ -178,7 +217,8 @@ void settle_ready(WatchSpec& watch) {
 }
 
 void change_live(Dice& dice, WatchSpec& watch) {
-  switch (dice.between(0, 3)) {
+  const bool task = watch.rare && watch.rare->task;
+  switch (task ? dice.between(0, 1) : dice.between(0, 3)) {
     case 0:
       watch.ladder = draw_ladder(dice);
       return;
@@ -205,6 +245,7 @@ Config draw_config(Sim& sim) {
   const auto count = sim.dice.between(1, 4);
   for (std::int64_t i = 0; i < count; ++i)
     config.watches.push_back(draw_watch(sim, fmt::format("w{}", i)));
+  config.contacts = {{"ops", "webhook", {}, {}}};
   config.files = {"/etc/supv"};
   return config;
 }
