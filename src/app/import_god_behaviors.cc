@@ -5,18 +5,17 @@
 namespace supv::import_god {
 namespace {
 
-void behavior_flapping(const Thing& behavior, Room& room, Yaml& behaviors) {
-  Yaml parameters = map();
-  if (const auto failures = integer(behavior.get("failures"))) {
-    parameters.set("failures", *failures);
-  }
-  if (const auto seconds = duration(behavior.get("seconds"))) parameters.set("within", *seconds);
-  room.notes.review(behavior.spot,
-                    "notify_when_flapping: its notifier is an object of the file's; "
-                    "name a contact in `notify`");
-  Yaml made = map();
-  made.set("notify_when_flapping", parameters);
-  behaviors.items.push_back(made);
+/// Nobody is told until a contact is named, so it is left to the user to write.
+void behavior_flapping(const Thing& behavior, Room& room) {
+  const auto text = [](const std::optional<Yaml>& value, const char* usual) {
+    return value ? value->text : std::string(usual);
+  };
+  room.notes.lost(behavior.spot,
+                  fmt::format("notify_when_flapping: its notifier is an object of the file's; name "
+                              "a contact: behaviors: [{{notify_when_flapping: {{failures: {}, "
+                              "within: {}, notify: CONTACT}}}}]",
+                              text(integer(behavior.get("failures")), "5"),
+                              text(duration(behavior.get("seconds")), "1m")));
 }
 
 }  // namespace
@@ -38,7 +37,7 @@ void convert_behaviors(const RecordedWatch& watch, Room& room, Yaml& out) {
         room.notes.lost(behavior.spot, "clean_unix_socket has no unix_socket");
       }
     } else if (behavior.kind == "notify_when_flapping") {
-      behavior_flapping(behavior, room, behaviors);
+      behavior_flapping(behavior, room);
     } else {
       room.notes.lost(behavior.spot, fmt::format("god has no behavior {}", behavior.kind));
     }

@@ -86,6 +86,13 @@ std::optional<Yaml> usage(const Thing& thing, Room& room) {
   return named(thing.kind, out);
 }
 
+/// Ruby users write ports as texts as well.
+void put_port(Yaml& out, const Thing& thing) {
+  const std::string port = text_of(thing.get("port"));
+  const bool digits = port.find_first_not_of("0123456789") == std::string::npos;
+  if (!port.empty()) out.set("port", digits ? word(port) : literal(port));
+}
+
 std::optional<Yaml> http(const Thing& thing, Room& room) {
   Yaml out = map();
   const std::string host = text_of(thing.get("host"));
@@ -93,7 +100,8 @@ std::optional<Yaml> http(const Thing& thing, Room& room) {
     room.notes.lost(thing.spot, "http_response_code has no host");
     return std::nullopt;
   }
-  for (const char* key : {"host", "port", "path", "ca_file"}) put_text(out, key, thing.get(key));
+  for (const char* key : {"host", "path", "ca_file"}) put_text(out, key, thing.get(key));
+  put_port(out, thing);
   const bool tls = thing.get("ssl").truth || text_of(thing.get("port")) == "443";
   if (thing.get("ssl").truth) out.set("ssl", word("true"));
   if (tls && !thing.get("ca_file").present()) {
@@ -121,7 +129,8 @@ std::optional<Yaml> http(const Thing& thing, Room& room) {
 
 std::optional<Yaml> socket(const Thing& thing, Room& room) {
   Yaml out = map();
-  for (const char* key : {"family", "addr", "port", "path"}) put_text(out, key, thing.get(key));
+  for (const char* key : {"family", "addr", "path"}) put_text(out, key, thing.get(key));
+  put_port(out, thing);
   if (thing.get("responding").truth) out.set("responding", word("true"));
   put(out, "times", times(thing.get("times")));
   put_common(thing, room, out);
@@ -130,6 +139,10 @@ std::optional<Yaml> socket(const Thing& thing, Room& room) {
 
 std::optional<Yaml> file_or_disk(const Thing& thing, Room& room) {
   Yaml out = map();
+  if (thing.get("above").number >= 100) {
+    room.notes.lost(thing.spot, "disk_usage above 100% is never true");
+    return std::nullopt;
+  }
   put_text(out, "mount_point", thing.get("mount_point"));
   put_text(out, "path", thing.get("path"));
   put(out, "above", percent(thing.get("above")));

@@ -71,7 +71,9 @@ class ContactConverter {
     for (const Name& name : kind_.names) {
       const std::string text = text_of(get(name.god));
       if (text.empty()) continue;
-      options.set(name.supv, literal(text));
+      const bool number = std::string_view(name.supv) == "status_code" &&
+                          text.find_first_not_of("0123456789") == std::string::npos;
+      options.set(name.supv, number ? word(text) : literal(text));
       if (name.secret) room_.secrets = true;
     }
     if (kind_.god == "email") email(options);
@@ -117,6 +119,8 @@ class ContactConverter {
       const std::string program = text_of(get("sendmail_path"));
       if (!program.empty()) options.set("sendmail", literal(program));
     }
+    // As Ruby's Net::SMTP does by itself: encrypted where the server offers it.
+    if (options.find("user") != nullptr) options.set("tls", word("try"));
     if (get("to_name").present()) {
       room_.notes.lost(contact_.spot, "email: to_name; supv writes to the address alone");
     }
