@@ -193,6 +193,7 @@ class Watch {
   void follow(Step& step);
   void await_ready(Step& step, Time since);
   void take_over(Step& step, const LiveRun& live);
+  void boot_live(Step& step);
   void note_exit(const Step& step, const ExitStatus& status);
   void on_tick(Step& step);
   void on_due(Step& step);
@@ -255,6 +256,9 @@ class Watch {
   bool ready_ = false;
   bool laddered_ = false;   ///< fx::Stop has been sent for the current run.
   bool replaces_ = false;   ///< The next start replaces a run.
+  /// The next start is the first since supvd began, or follows an operator's or a condition's word:
+  /// `init` transitions and another supervisor's process come before it.
+  bool anew_ = false;
   bool following_ = false;  ///< Waits for the pid file to name a process.
   bool dirty_ = false;
   bool intent_ = false;
@@ -305,6 +309,7 @@ class Watch {
   std::vector<Time> retries_;
   std::int64_t since_wall_ms_ = 0;
 
+  Rare<std::string> reason_;  ///< task: what had it run, for the repetitions too.
   std::vector<Time> starts_;  ///< notify_when_flapping: the last ones
   Trials trials_;
   std::vector<std::unique_ptr<ChangeTrial>> changes_;  ///< By condition; null for the others.

@@ -29,6 +29,7 @@ void Watch::adopt(Step& step, const LiveRun& live, const Memo& memo) {
   fault_by_ = "exit";
   if (last_change_) cause_ = {last_change_->action, last_change_->by, last_change_->reason};
   launched_once_ = true;
+  anew_ = false;
   missed_ = live.adopted;
   // The keeper may know less than was remembered: what was told it last may have been lost.
   const bool kept_down = ordered_ || by_condition_;
@@ -85,6 +86,8 @@ void Watch::take_over(Step& step, const LiveRun& live) {
           return ladder(step);
         }
         if (spec_->watchdog.count() > 0) alive_by_ = step.now.time + spec_->watchdog;
+        if (spec_->rare && spec_->rare->task && spec_->rare->task->timeout.count() > 0)
+          due_ = std::max(started_.time + spec_->rare->task->timeout, step.now.time);
         return;
       }
       due_ = std::max(limit, step.now.time + Duration(1000));
@@ -160,33 +163,34 @@ void Watch::not_taken_over(Step& step, const std::string& why) {
   begin_run(step);
 }
 
-void Watch::boot(Step& step, bool fresh) {
-  if (run_ != RunId::none || errand_run_ != RunId::none) {
-    const bool live = state_ == State::up || state_ == State::starting;
-    if (live && run_ != RunId::none && !wanted_)  // the order came before the deed
-      return begin_stop(step,
-                        {"stop", by_condition_ ? "condition" : "operator",
-                         "asked for before supvd was interrupted"},
-                        After::rest);
-    const bool ending = state_ == State::stopping || state_ == State::stuck;
-    if (ending && wanted_ && monitored_ && after_ == After::rest) {
-      // Only a supvd that was to end stops what is wanted. It never got that far.
-      after_ = After::respawn;
-      cause_ = {"start", "supvd", "supvd is back"};
-      if (laddered_) step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
-    }
-    arm(step);
-    keep_steady(step);
-    // What was loaded with --no-restart still waits; otherwise the file is what counts.
-    if (outdated() && !stay_ && wanted_ && monitored_ &&
-        (state_ == State::up || state_ == State::starting)) {
-      if (hold_)
-        load_waits_ = true;
-      else
-        restart(step, {"restart", "load", "the configuration changed while supvd was away"});
-    }
-    return;
+void Watch::boot_live(Step& step) {
+  const bool live = state_ == State::up || state_ == State::starting;
+  if (live && run_ != RunId::none && !wanted_)  // the order came before the deed
+    return begin_stop(step,
+                      {"stop", by_condition_ ? "condition" : "operator",
+                       "asked for before supvd was interrupted"},
+                      After::rest);
+  const bool ending = state_ == State::stopping || state_ == State::stuck;
+  if (ending && wanted_ && monitored_ && after_ == After::rest) {
+    // Only a supvd that was to end stops what is wanted. It never got that far.
+    after_ = After::respawn;
+    cause_ = {"start", "supvd", "supvd is back"};
+    if (laddered_) step.emit(fx::Stop{run_, static_cast<std::uint32_t>(after_), false});
   }
+  arm(step);
+  keep_steady(step);
+  // What was loaded with --no-restart still waits; otherwise the file is what counts.
+  if (outdated() && !stay_ && wanted_ && monitored_ &&
+      (state_ == State::up || state_ == State::starting)) {
+    if (hold_)
+      load_waits_ = true;
+    else
+      restart(step, {"restart", "load", "the configuration changed while supvd was away"});
+  }
+}
+
+void Watch::boot(Step& step, bool fresh) {
+  if (run_ != RunId::none || errand_run_ != RunId::none) return boot_live(step);
   const State before = state_;
   state_ = State::stopped;
   if (!monitored_) {
@@ -199,6 +203,7 @@ void Watch::boot(Step& step, bool fresh) {
     failures_ = 0;
     launched_once_ = !wanted_;
     replaces_ = restored_ && wanted_ && before != State::stopped;
+    anew_ = wanted_;
     if (wanted_) return begin_start(step, {"start", "supvd", "autostart"});
     arm(step);
     return keep_steady(step);
@@ -220,6 +225,7 @@ void Watch::boot(Step& step, bool fresh) {
     arm(step);
     return keep_steady(step);
   }
+  if (anew_) return begin_start(step, {"start", "supvd", "it waited for its init transition"});
   replaces_ = restored_;
   begin_start(step, {"start", "exit", "it ended while supvd was not looking"});
 }

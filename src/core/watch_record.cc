@@ -37,6 +37,7 @@ std::string Watch::remember() const {
   flag("unmonitored", !monitored_);
   flag("by_condition", by_condition_);
   flag("stay", stay_);
+  flag("gate", gate_);
   put("state", fmt::format("{}", static_cast<int>(state_)));
   put("failures", fmt::format("{}", failures_));
   put("restarts", fmt::format("{}", restarts_));
@@ -57,6 +58,7 @@ std::string Watch::remember() const {
     put("hold", fmt::format("{} {}", hold_->until_wall_ms.value_or(0), hold_->by));
     put("hold_why", one_line(hold_->reason, 200));
   }
+  if (reason_) put("reason", one_line(*reason_, 400));
   put("failure", one_line(failure_, 300));
   return text;
 }
@@ -81,6 +83,8 @@ void Watch::restore(std::string_view text, Moment now) {
     if (name == "unmonitored") monitored_ = false;
     if (name == "by_condition") by_condition_ = true;
     if (name == "stay") stay_ = true;
+    if (name == "gate") anew_ = true;
+    if (name == "reason") reason_ = std::string(value);
     if (name == "state")
       state_ = static_cast<State>(
           std::clamp<std::int64_t>(number_of(value), 0, static_cast<int>(State::stuck)));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/watch.h"
 
@@ -48,7 +49,11 @@ void Watch::begin_start(Step& step, const Cause& cause) {
   fault_by_ = "exit";
   due_ = step.now.time + spec_->start_timeout;
   enter(step, State::starting, cause);
-  if (!replaces_ && gated()) {
+  anew_ = anew_ || !replaces_;
+  const bool task = spec_->rare && spec_->rare->task;
+  if (cause.by == "operator") reason_.reset();
+  if (task && cause.by == "condition") reason_ = cause.reason;
+  if (anew_ && gated()) {
     gate_ = true;
     due_.reset();
     launched_once_ = true;  // nobody waits for what may never be true
@@ -61,7 +66,7 @@ void Watch::go_on_with_start(Step& step) {
   disarm(step);
   gate_ = false;
   due_ = step.now.time + spec_->start_timeout;
-  if (!replaces_ && take_over_other(step)) return;
+  if (std::exchange(anew_, false) && take_over_other(step)) return;
   begin_run(step);
 }
 
@@ -97,7 +102,7 @@ void Watch::spawn_main(Step& step) {
   if (spec_->rare) {
     if (spec_->rare->clean_pid_file) spawn.stale_pid_file = spec_->process.pid_file;
     if (spec_->rare->clean_unix_socket) spawn.stale_socket = spec_->rare->unix_socket;
-    if (spec_->rare->task && cause_.by == "condition") spawn.env = {{"SUPV_REASON", cause_.reason}};
+    if (spec_->rare->task && reason_) spawn.env = {{"SUPV_REASON", *reason_}};
   }
   step.emit(std::move(spawn));
 }

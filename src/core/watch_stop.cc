@@ -14,6 +14,7 @@ void Watch::begin_stop(Step& step, const Cause& cause, After after) {
   disarm(step);
   after_ = after;
   cause_ = cause;
+  anew_ = false;
   if (std::exchange(gate_, false)) {  // nothing of it has begun
     due_.reset();
     return settle(step);
@@ -105,8 +106,8 @@ void Watch::on_exited(Step& step, const ev::Exited& news) {
     tick_ = step.now.time;
     return;
   }
-  if (state_ == State::starting) failure_ += " before it was up";
   const bool task = spec_->rare && spec_->rare->task;
+  if (state_ == State::starting && !task) failure_ += " before it was up";
   failed_start_ = state_ == State::starting && !(task && well);
   after_ = After::fail;
   for (std::uint32_t i = 0; i < spec_->conditions.size(); ++i)

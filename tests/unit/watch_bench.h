@@ -19,6 +19,7 @@ struct WatchBench {
   Random random{1};
   Moment now{Time(std::chrono::seconds(1000)), 1'000'000};
   std::vector<Effect> effects;
+  std::vector<Notice> notices;
 
   WatchBench() {
     spec->name = "w";
@@ -34,6 +35,7 @@ struct WatchBench {
     effects.clear();
     Step step{now, effects, ids, random};
     input(step);
+    notices = std::move(step.notices);
   }
   void pass(Duration time) {
     now.time += time;
