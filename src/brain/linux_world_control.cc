@@ -72,7 +72,7 @@ ConditionHosts::Surroundings LinuxWorld::condition_surroundings() {
   surroundings.waiting = &host_line_;
   surroundings.pid_of = [this](RunId run) { return runs_.pid_of(run); };
   surroundings.cgroup_of = [this](RunId run) {
-    const std::optional<RunTree> tree = trees_.tree_of(run);
+    const RunTree* tree = trees_.tree_of(run);
     return tree ? tree->cgroup : std::string();
   };
   surroundings.now = [this] { return now_; };

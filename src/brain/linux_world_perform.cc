@@ -10,7 +10,7 @@
 namespace supv {
 
 void LinuxWorld::perform(const Effect& effect) {
-  ++deeds_;
+  if (!std::holds_alternative<fx::Poll>(effect)) ++deeds_;  // A question leaves nothing behind.
   try {
     std::visit([this](const auto& deed) { act(deed); }, effect);
   } catch (const StartRefused& refused) {
@@ -41,6 +41,7 @@ void LinuxWorld::failed(const Effect& effect, const std::string& step, int error
 void LinuxWorld::act(const fx::Spawn& spawn) {
   roles_.need(Roles::Name::scribe, now_.time);
   runs_.spawn(spawn);
+  if (spawn.host != RunId::none) usage_.expect(spawn.run, spawn.host);
 }
 
 void LinuxWorld::act(const fx::Deliver& deliver) {

@@ -63,14 +63,14 @@ std::string Trees::cgroup_of(int pid) const {
   return {};
 }
 
-std::optional<RunTree> Trees::tree_of(RunId run) {
+const RunTree* Trees::tree_of(RunId run) {
   const int pid = pid_of_(run);
   const auto found = known_.find(run);
   if (found != known_.end()) {
     found->second.pid = pid;
-    return found->second;
+    return &found->second;
   }
-  if (pid == 0) return std::nullopt;
+  if (pid == 0) return nullptr;
   RunTree tree;
   tree.pid = pid;
   if (const std::uint64_t tag = tag_of(pid)) {
@@ -80,13 +80,12 @@ std::optional<RunTree> Trees::tree_of(RunId run) {
   }
   tree.cgroup = cgroup_of(pid);
   if (tree.cgroup == own_) tree.cgroup.clear();
-  known_.emplace(run, tree);
-  return tree;
+  return &known_.emplace(run, std::move(tree)).first->second;
 }
 
 bool Trees::is_member(RunId run, int pid) {
-  const std::optional<RunTree> tree = tree_of(run);
-  if (!tree) return false;
+  const RunTree* tree = tree_of(run);
+  if (tree == nullptr) return false;
   if (pid == tree->pid) return true;
   if (tree->first_tag != 0) {
     const std::uint64_t tag = tag_of(pid);

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "brain/usage.h"
 #include "core/messages.h"
@@ -17,8 +17,8 @@ class Trees {
   /// `pid_of` names the tracked process of a run (0: none).
   explicit Trees(std::function<int(RunId)> pid_of, std::string proc = "/proc");
 
-  /// How to find the processes of a run; empty while it has none.
-  std::optional<RunTree> tree_of(RunId run);
+  /// How to find the processes of a run, until forget(); null while it has none.
+  const RunTree* tree_of(RunId run);
   /// Whether the live process `pid` is of the run's tree.
   bool is_member(RunId run, int pid);
   void forget(RunId run) { known_.erase(run); }
@@ -31,7 +31,7 @@ class Trees {
   std::string proc_;
   std::string root_;  ///< Where cgroup2 is mounted; empty: nowhere.
   std::string own_;   ///< Our own cgroup, which is nobody's tree.
-  std::map<RunId, RunTree> known_;
+  std::unordered_map<RunId, RunTree> known_;
 };
 
 }  // namespace supv

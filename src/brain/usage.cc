@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <ctime>
 
 #include "brain/proc_file.h"
 
@@ -17,6 +18,9 @@ namespace {
 constexpr auto kShortest = std::chrono::milliseconds(500);
 /// Longer than most intervals of conditions.
 constexpr auto kUnused = std::chrono::minutes(5);
+/// So long a cgroup is not listed again while nobody in it runs.
+constexpr auto kTrusted = std::chrono::seconds(10);
+constexpr int kMostPaused = 15;
 
 /// So many descriptors may be kept: a part of those that we may have.
 std::size_t most_kept() {
@@ -38,6 +42,14 @@ std::uint64_t growth(std::uint64_t before, std::uint64_t now) {
   return now > before ? now - before : 0;
 }
 
+template <typename Entries>
+auto entry_of(Entries& entries, int pid) {
+  const auto at =
+      std::lower_bound(entries.begin(), entries.end(), pid,
+                       [](const auto& entry, int wanted) { return entry.first < wanted; });
+  return at != entries.end() && at->first == pid ? at : entries.end();
+}
+
 }  // namespace
 
 Usage::Usage(TreeOf tree_of, std::string proc)
@@ -56,7 +68,7 @@ void Usage::Ledger::add(Time now, Processes processes) {
   std::uint64_t inherited = 0;
   std::uint64_t vanished = 0;
   for (const auto& [pid, process] : processes) {
-    const auto before = last.find(pid);
+    const auto before = entry_of(last, pid);
     if (before != last.end() && before->second.started == process.started) {
       own += growth(before->second.own_ns, process.own_ns);
       inherited += growth(before->second.children_ns, process.children_ns);
@@ -65,7 +77,7 @@ void Usage::Ledger::add(Time now, Processes processes) {
     }
   }
   for (const auto& [pid, process] : last) {
-    const auto after = processes.find(pid);
+    const auto after = entry_of(processes, pid);
     if (after == processes.end() || after->second.started != process.started) {
       vanished += process.own_ns + process.children_ns;
     }
@@ -85,36 +97,49 @@ void Usage::turn_to(Time now) {
   walked_ = false;
 }
 
-const std::optional<Usage::Process>& Usage::process(int pid) {
-  const auto [found, fresh] = seen_.try_emplace(pid);
-  if (!fresh) return found->second;
-  std::array<char, 1024> room;
-  const auto stat = procfs::parse_stat(read_stat(pid, room));
-  if (!stat) return found->second;
-  found->second = Process{stat->started,
-                          stat->own_ticks * tick_ns(),
-                          stat->children_ticks * tick_ns(),
-                          stat->rss_pages * page_size(),
-                          stat->threads,
-                          stat->state == 'Z' || stat->state == 'X'};
-  return found->second;
+std::optional<Usage::Process> Usage::parse(std::string_view text) {
+  const auto stat = procfs::parse_stat(text);
+  if (!stat) return std::nullopt;
+  return Process{stat->started,
+                 stat->own_ticks * tick_ns(),
+                 stat->children_ticks * tick_ns(),
+                 stat->rss_pages * page_size(),
+                 stat->threads,
+                 stat->state == 'Z' || stat->state == 'X'};
 }
 
-std::string_view Usage::read_stat(int pid, std::span<char> room) {
-  ++reads_;
+/// Null: no descriptor is kept, or its process is gone.
+const std::optional<Usage::Process>* Usage::kept_process(int pid) {
   const auto kept = kept_.find(pid);
-  if (kept != kept_.end()) {
-    const ssize_t count = ::pread(kept->second.stat.get(), room.data(), room.size(), 0);
-    kept->second.used = *now_;
-    if (count > 0) return {room.data(), static_cast<std::size_t>(count)};
+  if (kept == kept_.end()) return nullptr;
+  Kept& entry = kept->second;
+  if (entry.used == *now_) return &entry.read;
+  ++reads_;
+  std::array<char, 1024> room;
+  const ssize_t count = ::pread(entry.stat.get(), room.data(), room.size(), 0);
+  if (count <= 0) {
     kept_.erase(kept);
+    return nullptr;
   }
+  entry.used = *now_;
+  entry.read = parse({room.data(), static_cast<std::size_t>(count)});
+  return &entry.read;
+}
+
+const std::optional<Usage::Process>& Usage::process(int pid) {
+  if (const std::optional<Process>* read = kept_process(pid)) return *read;
+  const auto [found, fresh] = seen_.try_emplace(pid);
+  if (!fresh) return found->second;
+  ++reads_;
+  std::array<char, 1024> room;
   std::array<char, 64> path;
   std::snprintf(path.data(), path.size(), "%d/stat", pid);
   Fd fd(::openat(proc_fd_.get(), path.data(), O_RDONLY | O_CLOEXEC));
   const ssize_t count = fd ? ::pread(fd.get(), room.data(), room.size(), 0) : -1;
-  if (count > 0 && kept_.size() < most_kept_) kept_[pid] = {std::move(fd), *now_};
-  return {room.data(), count < 0 ? 0 : static_cast<std::size_t>(count)};
+  if (count <= 0) return found->second;
+  found->second = parse({room.data(), static_cast<std::size_t>(count)});
+  if (kept_.size() < most_kept_) kept_[pid] = {std::move(fd), *now_, found->second};
+  return found->second;
 }
 
 /// Those of processes that nobody has asked about for a while.
@@ -175,25 +200,80 @@ const std::vector<std::pair<std::uint64_t, int>>& Usage::tagged() {
   return tagged_;
 }
 
+/// CPU time of each, in nanoseconds, as the scheduler counts it; none when one of them is gone.
+std::optional<Usage::Clocks> Usage::clocks_of(const std::vector<int>& pids) {
+  Clocks clocks{};
+  if (pids.empty() || pids.size() > clocks.size()) return std::nullopt;
+  for (std::size_t i = 0; i < pids.size(); ++i) {
+    // What clock_getcpuclockid() makes, which asks the kernel whether it may.
+    const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(pids[i]) << 3U) | 2U);
+    timespec used{};
+    if (::clock_gettime(clock, &used) != 0) return std::nullopt;
+    clocks[i] = static_cast<std::int64_t>(used.tv_sec) * 1'000'000'000 + used.tv_nsec;
+  }
+  return clocks;
+}
+
+/// Nobody of them has run since before they were listed. A tree that does not rest, or is large, is
+/// listed without asking.
+bool Usage::rests(Listing& listing, const std::optional<Clocks>& clocks) const {
+  if (!clocks || !listing.clocks) return false;
+  if (clocks != listing.clocks) {
+    listing.paused = static_cast<std::uint8_t>(std::min(2 * listing.paused + 1, kMostPaused));
+    listing.pause = listing.paused;
+    return false;
+  }
+  listing.paused = 0;
+  // From outside only root can put a process in: it is seen then at the latest.
+  return listing.guests == 0 && *now_ - listing.at < kTrusted;
+}
+
+const std::vector<int>& Usage::list(Listing& listing, const std::string& cgroup) const {
+  if (!listing.cgroup || listing.path != cgroup) {
+    listing.cgroup.reset(::open(cgroup.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    listing.procs.reset(::openat(listing.cgroup.get(), "cgroup.procs", O_RDONLY | O_CLOEXEC));
+    listing.path = cgroup;
+    listing.pids.clear();
+    listing.clocks.reset();
+  }
+  std::optional<Clocks> clocks;
+  if (listing.pause > 0) {
+    --listing.pause;
+  } else if (most_kept_ > 0) {
+    clocks = clocks_of(listing.pids);
+  }
+  if (rests(listing, clocks)) return listing.pids;
+  std::vector<int> pids = procfs::cgroup_pids(listing.cgroup.get(), listing.procs.get());
+  // The clocks of others than those would be from after the listing.
+  if (pids != listing.pids) clocks.reset();
+  listing.pids = std::move(pids);
+  listing.clocks = clocks;
+  listing.at = *now_;
+  return listing.pids;
+}
+
 Usage::Processes Usage::members(Account& account, const RunTree& tree, supv_scope scope) {
   Processes found;
   const auto add = [&](int pid) {
-    if (const std::optional<Process>& read = process(pid)) found.emplace(pid, *read);
+    if (const std::optional<Process>& read = process(pid)) found.emplace_back(pid, *read);
   };
   if (tree.pid != 0) add(tree.pid);
   if (scope == SUPV_SCOPE_PROCESS) return found;
   if (!tree.cgroup.empty()) {
-    if (!account.cgroup || account.cgroup_path != tree.cgroup) {
-      account.cgroup.reset(::open(tree.cgroup.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-      account.procs.reset(::openat(account.cgroup.get(), "cgroup.procs", O_RDONLY | O_CLOEXEC));
-      account.cgroup_path = tree.cgroup;
-    }
-    for (const int pid : procfs::cgroup_pids(account.cgroup.get(), account.procs.get())) add(pid);
+    for (const int pid : list(account.listing, tree.cgroup))
+      if (pid != tree.pid) add(pid);
   } else if (tree.last_tag != 0) {
     const auto& all = tagged();
     auto at = std::lower_bound(all.begin(), all.end(), std::pair(tree.first_tag, 0));
-    for (; at != all.end() && at->first <= tree.last_tag; ++at) add(at->second);
+    for (; at != all.end() && at->first <= tree.last_tag; ++at)
+      if (at->second != tree.pid) add(at->second);
   }
+  if (found.size() < 2) return found;
+  const auto pid_of = [](const auto& entry) { return entry.first; };
+  std::ranges::sort(found, {}, pid_of);
+  // One that moves from one cgroup below to another may be listed in both.
+  const auto twice = std::ranges::unique(found, {}, pid_of);
+  found.erase(twice.begin(), twice.end());
   return found;
 }
 
@@ -204,22 +284,23 @@ void Usage::look(Time now, const RunTree& tree, supv_scope scope, Account& accou
   for (auto& [pid, process] : processes) {
     process.children_ns = 0;
     // Tracking moved to a process that had long been running: it starts from here.
-    if (!ledger.last.empty() && !ledger.last.contains(pid)) ledger.last = {{pid, process}};
+    if (!ledger.last.empty() && entry_of(ledger.last, pid) == ledger.last.end())
+      ledger.last = {{pid, process}};
   }
   ledger.add(now, std::move(processes));
 }
 
 std::optional<supv_usage> Usage::read(Time now, RunId run, supv_scope scope, bool with_pss) {
   turn_to(now);
-  const auto known = accounts_.find(run);
+  auto known = accounts_.find(run);
   const bool tree = scope == SUPV_SCOPE_TREE;
   if (known == accounts_.end() || (tree ? known->second.tree : known->second.process).at != now) {
-    const std::optional<RunTree> found = tree_of_(run);
-    if (!found) return std::nullopt;
-    look(now, *found, scope, accounts_[run]);
+    const RunTree* found = tree_of_(run);
+    if (found == nullptr) return std::nullopt;
+    if (known == accounts_.end()) known = accounts_.try_emplace(run).first;
+    look(now, *found, scope, known->second);
   }
-  const Account& account = accounts_[run];
-  const Ledger& ledger = tree ? account.tree : account.process;
+  const Ledger& ledger = tree ? known->second.tree : known->second.process;
   supv_usage usage{};
   usage.size = sizeof usage;
   usage.cpu_ns = ledger.total_ns;
@@ -261,6 +342,18 @@ protocol::Used Usage::used(Time now, RunId run) {
   return {usage->rss_bytes, account.percent};
 }
 
-void Usage::forget(RunId run) { accounts_.erase(run); }
+void Usage::expect(RunId guest, RunId host) {
+  if (guests_.try_emplace(guest, host).second) ++accounts_[host].listing.guests;
+}
+
+void Usage::forget(RunId run) {
+  accounts_.erase(run);
+  const auto guest = guests_.extract(run);
+  if (guest.empty()) return;
+  const auto host = accounts_.find(guest.mapped());
+  if (host == accounts_.end()) return;
+  --host->second.listing.guests;
+  host->second.listing.clocks.reset();  // What it leaves behind is not in the listing.
+}
 
 }  // namespace supv

@@ -2,9 +2,9 @@
 
 #include <supv/condition.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,8 +32,8 @@ struct RunTree {
 /// conditions ask; runs without a cgroup share one walk over /proc.
 class Usage {
  public:
-  using TreeOf = std::function<std::optional<RunTree>(RunId run)>;
-  /// `tree_of` knows the runs; `proc` is another directory only in tests.
+  using TreeOf = std::function<const RunTree*(RunId run)>;
+  /// `tree_of` knows the runs (null: not this one); `proc` is another directory only in tests.
   explicit Usage(TreeOf tree_of, std::string proc = "/proc");
 
   /// What a run's tree or its tracked process uses at `now`; empty when there is none. `now` is
@@ -43,7 +43,9 @@ class Usage {
   std::vector<int> pids(Time now, RunId run, supv_scope scope);
   /// For status. The CPU is that since the sample before, at least half a second ago.
   protocol::Used used(Time now, RunId run);
-  /// The run has ended.
+  /// `guest` is about to be put into the tree of `host`, by nobody who is in it.
+  void expect(RunId guest, RunId host);
+  /// The run, or the guest, has ended.
   void forget(RunId run);
   /// Files of processes read so far: what a poll costs.
   std::uint64_t reads() const { return reads_; }
@@ -57,7 +59,7 @@ class Usage {
     std::uint64_t threads = 0;
     bool zombie = false;
   };
-  using Processes = std::map<int, Process>;
+  using Processes = std::vector<std::pair<int, Process>>;  // Sorted by pid.
   /// CPU time that never goes back, although processes come and go.
   struct Ledger {
     std::optional<Time> at;
@@ -65,12 +67,24 @@ class Usage {
     std::uint64_t total_ns = 0;
     void add(Time now, Processes processes);
   };
+  /// Who is in a cgroup. Only those who are in it add to it, and nobody does who has not run since
+  /// before it was listed: asking a process's clock costs a quarter of a listing.
+  using Clocks = std::array<std::int64_t, 2>;  // More cost as much as a listing.
+  struct Listing {
+    Fd cgroup;  // Kept, with its cgroup.procs: most of what a look costs is the way to a file.
+    Fd procs;
+    std::string path;
+    std::vector<int> pids;
+    std::optional<Clocks> clocks;  // Of pids, from before they were listed.
+    Time at{};
+    int guests = 0;           // Runs that are put in from outside.
+    std::uint8_t pause = 0;   // Looks at which clocks are not asked: it never rests.
+    std::uint8_t paused = 0;  // How many there were the last time.
+  };
   struct Account {
     Ledger tree;
     Ledger process;
-    Fd cgroup;  // Kept, with its cgroup.procs: most of what a look costs is the way to a file.
-    Fd procs;
-    std::string cgroup_path;
+    Listing listing;
     std::optional<Time> sampled;
     std::uint64_t sampled_ns = 0;
     std::optional<double> percent;
@@ -78,12 +92,16 @@ class Usage {
 
   void turn_to(Time now);
   const std::optional<Process>& process(int pid);
+  const std::optional<Process>* kept_process(int pid);
+  static std::optional<Process> parse(std::string_view stat);
   std::string_view read_of(int pid, const char* name, std::span<char> room);
-  std::string_view read_stat(int pid, std::span<char> room);
   void drop_unused(Time now);
   std::uint64_t pss_of(int pid, const Process& process);
   void look(Time now, const RunTree& tree, supv_scope scope, Account& account);
   Processes members(Account& account, const RunTree& tree, supv_scope scope);
+  const std::vector<int>& list(Listing& listing, const std::string& cgroup) const;
+  bool rests(Listing& listing, const std::optional<Clocks>& clocks) const;
+  static std::optional<Clocks> clocks_of(const std::vector<int>& pids);
   const std::vector<std::pair<std::uint64_t, int>>& tagged();
   std::optional<std::uint64_t> tag_of(int pid);
 
@@ -96,12 +114,13 @@ class Usage {
   struct Kept {
     Fd stat;
     Time used{};
+    std::optional<Process> read;  // At `used`.
   };
   std::unordered_map<int, Kept> kept_;
   std::size_t most_kept_ = 0;
   Time dropped_{};
   std::optional<Time> now_;
-  // What was read at now_.
+  // What was read at now_; of processes whose descriptor is not kept.
   std::unordered_map<int, std::optional<Process>> seen_;
   std::unordered_map<int, std::uint64_t> pss_;
   std::vector<std::pair<std::uint64_t, int>> tagged_;  // Tag and pid, sorted.
@@ -115,6 +134,7 @@ class Usage {
   std::unordered_map<int, Tagged> known_;
 
   std::unordered_map<RunId, Account> accounts_;
+  std::unordered_map<RunId, RunId> guests_;  // And whose tree they are in.
 };
 
 }  // namespace supv

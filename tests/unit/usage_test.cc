@@ -5,12 +5,15 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "brain/condition_hosts.h"
 #include "brain/proc_file.h"
@@ -65,7 +68,7 @@ struct Measured {
   FakeProc proc;
   RunTree tree;
   bool known = true;
-  Usage usage{[this](RunId) { return known ? std::optional(tree) : std::nullopt; }, proc.directory};
+  Usage usage{[this](RunId) { return known ? &tree : nullptr; }, proc.directory};
   Time now{1h};
 
   /// Seconds of CPU used by the tree, read a second after the last time.
@@ -250,6 +253,90 @@ TEST_CASE("status shows the CPU since the sample before") {
   CHECK_FALSE(m.usage.used(m.now + 6s, kRun).cpu_percent);
 }
 
+namespace {
+
+/// Forks at each byte of `orders`, says so; its children only wait.
+[[noreturn]] void fork_at(int orders, int answers) {
+  char byte = 0;
+  while (::read(orders, &byte, 1) == 1) {
+    if (::fork() == 0)
+      for (;;) ::pause();
+    if (::write(answers, &byte, 1) != 1) break;
+  }
+  ::_exit(0);
+}
+
+/// A fresh cgroup below our own; empty where none can be made.
+std::string fresh_cgroup() {
+  std::ifstream mounts("/proc/self/mountinfo");
+  std::ifstream groups("/proc/self/cgroup");
+  std::string own;
+  for (std::string line; std::getline(groups, line);)
+    if (line.starts_with("0::")) own = line.substr(3);
+  for (std::string line; std::getline(mounts, line);) {
+    if (line.find(" - cgroup2 ") == std::string::npos) continue;
+    std::istringstream words(line);
+    std::string place;
+    for (int i = 0; i < 5; ++i) words >> place;
+    place += own + "/supv-usage-" + std::to_string(::getpid());
+    if (::mkdir(place.c_str(), 0755) == 0) return place;
+  }
+  return {};
+}
+
+void join(const std::string& cgroup, int pid) {
+  std::ofstream(cgroup + "/cgroup.procs") << pid << std::flush;
+}
+
+}  // namespace
+
+TEST_CASE("a cgroup whose processes rest is not listed again, and whoever joins is seen at once") {
+  const std::string cgroup = fresh_cgroup();
+  if (cgroup.empty()) {
+    MESSAGE("no cgroup can be made here");
+    return;
+  }
+  std::array<int, 2> orders{};
+  std::array<int, 2> answers{};
+  REQUIRE(::pipe(orders.data()) == 0);
+  REQUIRE(::pipe(answers.data()) == 0);
+  const pid_t worker = ::fork();
+  if (worker == 0) fork_at(orders[0], answers[1]);
+  const pid_t guest = ::fork();
+  if (guest == 0)
+    for (;;) ::pause();
+  join(cgroup, worker);
+  const RunTree place{worker, cgroup, 0, 0};
+  Usage usage([&place](RunId) { return &place; });
+  Time now{1h};
+  const auto processes = [&] {
+    const auto read = usage.read(now += 1s, kRun, SUPV_SCOPE_TREE, false);
+    return read ? read->processes : 0;
+  };
+  for (int i = 0; i < 5; ++i) CHECK(processes() == 1);
+  char byte = 'x';
+  REQUIRE(::write(orders[1], &byte, 1) == 1);
+  REQUIRE(::read(answers[0], &byte, 1) == 1);
+  CHECK(processes() == 2);
+  for (int i = 0; i < 20; ++i) CHECK(processes() == 2);
+  // Nobody in the cgroup runs when somebody is put into it.
+  constexpr RunId kGuest{2};
+  usage.expect(kGuest, kRun);
+  CHECK(processes() == 2);
+  join(cgroup, guest);
+  CHECK(processes() == 3);
+  usage.forget(kGuest);
+  ::kill(guest, SIGKILL);
+  ::waitpid(guest, nullptr, 0);
+  CHECK(processes() == 2);
+  std::ifstream list(cgroup + "/cgroup.procs");
+  for (int pid = 0; list >> pid;) ::kill(pid, SIGKILL);
+  ::waitpid(worker, nullptr, 0);
+  const auto limit = std::chrono::steady_clock::now() + 10s;
+  while (::rmdir(cgroup.c_str()) != 0 && std::chrono::steady_clock::now() < limit) ::usleep(1000);
+  for (const int fd : {orders[0], orders[1], answers[0], answers[1]}) ::close(fd);
+}
+
 TEST_CASE("a real process: memory it touches, CPU it burns, children it has") {
   int ready[2];
   REQUIRE(::pipe2(ready, O_CLOEXEC) == 0);
@@ -275,7 +362,8 @@ TEST_CASE("a real process: memory it touches, CPU it burns, children it has") {
   char byte = 0;
   REQUIRE(::read(ready[0], &byte, 1) == 1);
   const auto deadline = std::chrono::steady_clock::now() + 30s;
-  Usage usage([child](RunId) { return RunTree{child, "", 4242, 4242}; });
+  const RunTree place{child, "", 4242, 4242};
+  Usage usage([&place](RunId) { return &place; });
   std::optional<supv_usage> tree;
   Time now{};
   do {
@@ -381,7 +469,7 @@ TEST_CASE("options reach a condition in base units") {
 
 TEST_CASE("each question gets exactly one verdict, whatever the condition does") {
   Told told;
-  Usage usage([](RunId) { return std::nullopt; });
+  Usage usage([](RunId) { return nullptr; });
   ConditionHosts hosts(surroundings(told, usage));
   auto watch = std::make_shared<WatchSpec>();
   watch->name = "web";
