@@ -83,6 +83,7 @@ class LinuxWorld final : public World, private ControlWorld {
   // linux_world.cc
   void say(Event event) { inbox_.push_back(std::move(event)); }
   bool turn(std::optional<Time> limit);
+  bool goes_on(std::optional<Time> wake);
   std::optional<Time> deadline() const;
   void refresh_now();
   void read_keeper(std::uint32_t events);
@@ -148,6 +149,7 @@ class LinuxWorld final : public World, private ControlWorld {
   bool booted_ = false;  ///< The core has been handed ev::Boot ...
   bool begun_ = false;   ///< ... and what the core made of it was performed.
   bool said_ready_ = false;
+  int going_on_ = 0;         ///< Turns since the world was looked at.
   std::uint64_t deeds_ = 0;  ///< Effects performed since memory was last given back.
   std::optional<Time> give_back_at_;
   std::string dev_address_;

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "brain/account.h"
@@ -89,7 +89,7 @@ class Runs {
   Ears ears_;
   std::string consul_address_;
   std::size_t launching_ = 0;
-  std::map<RunId, Fact> facts_;
+  std::unordered_map<RunId, Fact> facts_;
 };
 
 }  // namespace supv

@@ -97,10 +97,10 @@ std::optional<Time> Roster::first_deadline() const {
   return deadlines_.empty() ? std::nullopt : std::optional(deadlines_.begin()->first);
 }
 
-std::vector<std::uint32_t> Roster::due(Time now) const {
+std::vector<std::uint32_t> Roster::due(Time now, std::size_t most) const {
   std::vector<std::uint32_t> numbers;
   for (const auto& [time, number] : deadlines_) {
-    if (time > now) break;
+    if (time > now || numbers.size() == most) break;
     numbers.push_back(number);
   }
   return numbers;

@@ -33,8 +33,8 @@ class Roster {
   /// Notes the watch's deadline again.
   void schedule(std::uint32_t number);
   std::optional<Time> first_deadline() const;
-  /// Those whose deadline has come, earliest first.
-  std::vector<std::uint32_t> due(Time now) const;
+  /// Those whose deadline has come, earliest first; `most` of them at most.
+  std::vector<std::uint32_t> due(Time now, std::size_t most = SIZE_MAX) const;
 
  private:
   bool matches(const Watch& watch, const std::string& word) const;

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "base/check.h"
@@ -64,7 +64,7 @@ class RunIds {
   std::uint64_t generation_ = 0;
   std::uint32_t hint_ = kFirst;
   std::vector<bool> used_ = std::vector<bool>(0x10000);
-  std::map<RunId, std::uint32_t> owner_;
+  std::unordered_map<RunId, std::uint32_t> owner_;
 };
 
 }  // namespace supv

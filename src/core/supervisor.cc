@@ -27,6 +27,11 @@ std::optional<Time> Supervisor::wake() const {
 
 namespace {
 
+/// So many watches have their beat in one turn; the next turn comes at once. A thousand at once
+/// would each be met three times (asked, answered, judged) after all the others: by then nothing of
+/// it is in the processor's caches any more, which costs more than the work.
+constexpr std::size_t kAtOnce = 32;
+
 /// Deeds, then what is kept and said about them, then the burials.
 int rank(const Effect& effect) {
   if (std::holds_alternative<fx::Forget>(effect)) return 2;
@@ -38,8 +43,9 @@ int rank(const Effect& effect) {
 /// deed at the keeper. What was ordered is on the disk before the order is answered. And what the
 /// keeper knows of a run is given up only when everything that follows from it is kept.
 void put_in_order(std::vector<Effect>& effects) {
-  std::stable_sort(effects.begin(), effects.end(),
-                   [](const Effect& a, const Effect& b) { return rank(a) < rank(b); });
+  const auto before = [](const Effect& a, const Effect& b) { return rank(a) < rank(b); };
+  if (std::is_sorted(effects.begin(), effects.end(), before)) return;  // Nearly always.
+  std::stable_sort(effects.begin(), effects.end(), before);
 }
 
 }  // namespace
@@ -48,10 +54,8 @@ std::vector<Effect> Supervisor::step(Moment now, Event event) {
   std::vector<Effect> effects;
   Step step{now, effects, ids_, random_};
   std::visit([&](auto& news) { on(step, news); }, event);
-  for (const std::uint32_t number : roster_.due(now.time)) {
-    roster_.at(number)->on_deadline(step);
-    touch(number);
-  }
+  // Answers come by the hundred, at an instant whose deadlines are being seen to.
+  if (!std::holds_alternative<ev::Judged>(event)) meet_deadlines(step);
   if (feed_)
     for (fx::Http& request : feed_->on_deadline(now.time, next_tag_)) step.emit(std::move(request));
   if (hurry_ && *hurry_ <= now.time) {
@@ -73,6 +77,13 @@ std::vector<Effect> Supervisor::step(Moment now, Event event) {
   return effects;
 }
 
+void Supervisor::meet_deadlines(Step& step) {
+  for (const std::uint32_t number : roster_.due(step.now.time, kAtOnce)) {
+    roster_.at(number)->on_deadline(step);
+    touch(number);
+  }
+}
+
 void Supervisor::note_down(Step& step, Watch& watch) {
   if (watch.take_dirty() && !watch.removed())
     step.emit(
@@ -82,6 +93,8 @@ void Supervisor::note_down(Step& step, Watch& watch) {
 /// What every turn ends with: deadlines, memory, answers and the end of supvd itself.
 void Supervisor::settle(Step& step) {
   if (touched_.empty()) return;
+  std::ranges::sort(touched_);
+  touched_.erase(std::ranges::unique(touched_).begin(), touched_.end());
   std::vector<std::uint32_t> removed;
   std::optional<int> essential;
   for (const std::uint32_t number : touched_) {
@@ -159,7 +172,8 @@ bool Supervisor::bury_stray(Step& step, RunId run) {
   if (strays_.erase(run) == 0) return false;
   step.emit(fx::Forget{run});
   const auto numbers = roster_.all();
-  touched_.insert(numbers.begin(), numbers.end());  // supvd may be waiting for the last one
+  // supvd may be waiting for the last one.
+  touched_.insert(touched_.end(), numbers.begin(), numbers.end());
   return true;
 }
 

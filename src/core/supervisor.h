@@ -72,8 +72,9 @@ class Supervisor {
 
   void forget_removed(Step& step, const std::string& watch);
   Watch* owner(RunId run);
-  void touch(std::uint32_t number) { touched_.insert(number); }
+  void touch(std::uint32_t number) { touched_.push_back(number); }
   void note_down(Step& step, Watch& watch);
+  void meet_deadlines(Step& step);
   void settle(Step& step);
   bool bury_stray(Step& step, RunId run);
   void deliver(Step& step, const std::vector<KvNews>& news);
@@ -89,9 +90,9 @@ class Supervisor {
   Orders orders_;
   Contacts contacts_;
   std::unique_ptr<KvFeed> feed_;
-  std::set<std::uint32_t> touched_;
-  std::set<std::string> removing_;  ///< Removed by an operator, and not gone yet.
-  std::set<std::string> removed_;   ///< Removed by an operator although a file names them.
+  std::vector<std::uint32_t> touched_;  ///< In this turn; some perhaps twice.
+  std::set<std::string> removing_;      ///< Removed by an operator, and not gone yet.
+  std::set<std::string> removed_;       ///< Removed by an operator although a file names them.
   struct Stray {
     std::string watch;  ///< Whose main run it is; empty: no main run.
     bool stuck = false;
