@@ -162,7 +162,7 @@ void append_common_options(std::string& out, const supv_condition_descriptor& co
              kind == SUPV_CHANGE ? "Time between two samples in mode poll. Default: 5s."
              : kind == SUPV_EXIT ? "Without meaning here: it is told when it happens."
                                  : "Time between two polls. Default: `interval` of the watch.");
-  if (!declares(condition, "times")) {
+  if (!declares(condition, "times") && kind == SUPV_POLL) {
     append_row(out, "times", "integer or list",
                "3: acts when it is true three times in a row; [3, 5]: in three of the last five. "
                "Default: 1.");
@@ -173,6 +173,10 @@ void append_common_options(std::string& out, const supv_condition_descriptor& co
                    ? "An answer that takes longer is unknown. Default: 10s."
                    : "An answer that takes longer is unknown. Default: 10s, where it has to ask.");
   }
+  append_row(out, "notify", "text or list",
+             "Contacts that are told when it acts, and when it is over.");
+  append_row(out, "transition", "state",
+             "Where it leads instead: up, start, restart, stop or unmonitored.");
   append_row(out, "splay", "duration", "Random delay, at most this, before acting. Default: 0s.");
   append_row(out, "id", "text", "Its name in status. Default: NAME#N.");
 }

@@ -70,6 +70,55 @@ std::string condition_text(const ConditionSpec& condition) {
   return fmt::format("{}: {{{}}}", condition.name, joined(options, ", "));
 }
 
+const char* list_name(ConditionList list) {
+  switch (list) {
+    case ConditionList::keepalive:
+      return "keepalive";
+    case ConditionList::start_if:
+      return "start_if";
+    case ConditionList::restart_if:
+      return "restart_if";
+    case ConditionList::stop_if:
+      return "stop_if";
+    case ConditionList::reload_if:
+      return "reload_if";
+    case ConditionList::unmonitor_if:
+      return "unmonitor_if";
+    case ConditionList::notify_if:
+      return "notify_if";
+    case ConditionList::transitions:
+      return "transitions";
+    case ConditionList::lifecycle:
+      return "lifecycle";
+  }
+  return "";
+}
+
+/// "from start, restart to up: "; where a transition's condition leads.
+std::string way_of(const ConditionSpec& condition) {
+  constexpr std::pair<std::uint8_t, const char*> kPhases[] = {{phase::kInit, "init"},
+                                                              {phase::kStarting, "start"},
+                                                              {phase::kRestarting, "restart"},
+                                                              {phase::kUp, "up"},
+                                                              {phase::kRest, "stop"}};
+  std::vector<std::string> from;
+  for (const auto& [bit, name] : kPhases)
+    if ((condition.phases & bit) != 0) from.emplace_back(name);
+  std::string to = condition.action == Action::none ? "" : action_name(condition.action);
+  if (condition.otherwise)
+    to +=
+        fmt::format("{}when false: {}", to.empty() ? "" : ", ", action_name(*condition.otherwise));
+  return fmt::format("from {} to {}: ", joined(from, ", "), to);
+}
+
+std::string text_of(const WatchSpec& spec, const ConditionSpec& condition) {
+  if (condition.parent < 0)
+    return (condition.list == ConditionList::transitions ? way_of(condition) : "") +
+           condition_text(condition);
+  const ConditionSpec& whole = spec.conditions[static_cast<std::size_t>(condition.parent)];
+  return fmt::format("part of {}: {}", whole.id, condition_text(condition));
+}
+
 /// Collects what is not as it would be without being written.
 class Definition {
  public:
@@ -138,11 +187,26 @@ void add_policy(Definition& all, const WatchSpec& spec, const RareSpec& rare) {
   all.duration("restart_grace", spec.restart_grace, usual.restart_grace);
 }
 
+void add_rare(Definition& all, const RareSpec& rare) {
+  std::vector<std::string> behaviors;
+  if (rare.clean_pid_file) behaviors.emplace_back("clean_pid_file");
+  if (rare.clean_unix_socket) behaviors.emplace_back("clean_unix_socket");
+  if (rare.flapping_notice)
+    behaviors.push_back(fmt::format("notify_when_flapping: failures: {}, within: {}",
+                                    rare.flapping_notice->failures,
+                                    format_duration(rare.flapping_notice->within)));
+  all.text("behaviors", joined(behaviors, ", "));
+  all.text("unix_socket", rare.unix_socket);
+  all.text("notify", joined(rare.notify.contacts, ", "));
+  all.text("adopt", rare.adopt);
+  if (!rare.task) return;
+  all.duration("timeout", rare.task->timeout, Duration(0));
+  if (rare.task->retry > 0) all.text("retry", std::to_string(rare.task->retry));
+}
+
 }  // namespace
 
 std::vector<Setting> definition_of(const WatchSpec& spec) {
-  static constexpr const char* kLists[] = {"start_if", "restart_if", "stop_if", "reload_if",
-                                           "notify_if"};
   const RareSpec none;
   const RareSpec& rare = spec.rare ? *spec.rare : none;
   Definition all;
@@ -150,7 +214,8 @@ std::vector<Setting> definition_of(const WatchSpec& spec) {
   add_stopping(all, spec, rare);
   add_policy(all, spec, rare);
   for (const ConditionSpec& condition : spec.conditions)
-    all.text(kLists[static_cast<int>(condition.action)], condition_text(condition));
+    all.text(list_name(condition.list), text_of(spec, condition));
+  add_rare(all, rare);
   all.command("before_start", rare.hooks.before_start);
   all.command("after_start", rare.hooks.after_start);
   all.command("before_stop", rare.hooks.before_stop);

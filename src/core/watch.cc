@@ -233,6 +233,7 @@ void Watch::redefine(Step& step, std::shared_ptr<const WatchSpec> spec, bool may
     step.emit(fx::Disarm{steady_});
     step.ids.release(std::exchange(steady_, RunId::none));
   }
+  end_verdict_.reset();
   const Trials trials = std::move(trials_);
   std::vector<std::unique_ptr<ChangeTrial>> old = std::move(changes_);
   const std::shared_ptr<const WatchSpec> before = std::move(spec_);

@@ -310,6 +310,8 @@ class Watch {
   std::int64_t since_wall_ms_ = 0;
 
   Rare<std::string> reason_;  ///< task: what had it run, for the repetitions too.
+  /// An exit condition that answered about the end of a run whose tree is not gone yet.
+  std::optional<std::uint32_t> end_verdict_;
   std::vector<Time> starts_;  ///< notify_when_flapping: the last ones
   Trials trials_;
   std::vector<std::unique_ptr<ChangeTrial>> changes_;  ///< By condition; null for the others.

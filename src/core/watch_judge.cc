@@ -41,6 +41,12 @@ void Watch::decide(Step& step, std::uint32_t index, bool of_end) {
   if (!of_end && state_ == State::up && step.now.time < grace_until_) return;
   if (errand_run_ != RunId::none) return;  // it is judged again at the next beat
   const std::string reason = fmt::format("{}: {}", condition.name, trials_.reason(index));
+  // What it says of the end may come before the last of the tree is gone; settled then.
+  const bool starts = *action == Action::start || *action == Action::restart;
+  if (condition.kind == ConditionKind::exit && starts && run_ != RunId::none) {
+    end_verdict_ = index;
+    return;
+  }
   if (trials_.holds(index) && trials_.may_act_at(index, step.now.time) > step.now.time) return;
   act(step, index, *action, reason);
 }

@@ -80,6 +80,7 @@ void Watch::spawn_main(Step& step) {
   run_ = step.ids.make(number_);
   after_ = After::fail;
   laddered_ = following_ = renewing_ = adopting_ = false;
+  end_verdict_.reset();
   pid_ = 0;
   started_ = step.now;
   tick_.reset();

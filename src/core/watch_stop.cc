@@ -201,6 +201,11 @@ void Watch::fail(Step& step) {
   const bool out = std::exchange(out_, false);
   if (!out && !spec_->keepalive) {
     enter(step, failed_start_ ? State::failed : State::exited, {"", cause.by, failure_});
+    const auto verdict = std::exchange(end_verdict_, std::nullopt);
+    if (verdict && !hold_)
+      act(step, *verdict, spec_->conditions[*verdict].action,
+          fmt::format("{}: {}", spec_->conditions[*verdict].name, trials_.reason(*verdict)));
+    if (run_ != RunId::none || state_ == State::starting) return;  // it said: start again
     return arm(step);
   }
   const auto lived = step.now.time - started_.time;

@@ -348,6 +348,49 @@ watches:
     wait_until(lambda: "was started 2 times" in inbox.texts(), inbox.texts)
 
 
+def test_process_exits_restarts_what_keepalive_does_not(lab):
+    """Its verdict may come before the last of the tree is gone, or after."""
+    lab.supvd(config=f"""
+watches:
+  w:
+    {W} --exit-after 1200
+    keepalive: false
+    restart_if: [process_exits]
+""")
+    lab.wait_starts(4)
+    equal(lab.watch("w")["last_change"]["by"], "condition")
+    lab.never_two()
+
+
+def test_show_tells_the_whole_definition(lab):
+    lab.supvd(config=f"""
+contacts: {{ops: {{exec: {{command: "true"}}}}}}
+watches:
+  w:
+    {W}
+    unmonitor_if: [load_average: {{above: 9999}}]
+    lifecycle: [disk_usage: {{mount_point: /, above: 99.9%}}]
+    transitions:
+      - {{from: [start, restart], to: up, if: [always: {{what: true}}]}}
+      - {{from: init, to: {{true: up, false: start}}, if: [process_running: {{running: true}}]}}
+    restart_if: [all: [threads: {{above: 1000}}, not: fd_usage: {{above: 1}}]]
+    notify: ops
+    unix_socket: /tmp/none.sock
+    behaviors: [clean_unix_socket, notify_when_flapping]
+    adopt: other.pid
+tasks:
+  t: {{run: "true", if: [always: {{what: false}}], retry: 2, timeout: 3s}}
+""".replace("not: fd_usage: {above: 1}", "{not: {fd_usage: {above: 1}}}")
+              .replace("[all: [threads: {above: 1000},", "[all: [{threads: {above: 1000}},"))
+    lab.wait_up("w")
+    shown = lab.ctl("show", "w").ok().out
+    for text in ("unmonitor_if", "lifecycle", "from start, restart to up: always",
+                 "from init to up, when false: start", "part of all#1: threads", "ops",
+                 "clean_unix_socket", "/tmp/none.sock", "other.pid"):
+        contains(shown, text)
+    contains(lab.ctl("show", "t").ok().out, "retry")
+
+
 def test_remove_forgets_a_watch_until_a_load(lab):
     lab.supvd(config=f"watches:\n  w:\n    {W}\n    group: g\n  v: {{start: sleep 3600}}\n")
     pid = lab.wait_up("w")["pid"]

@@ -59,6 +59,7 @@ TEST_CASE("conditions come under the key of their list, with their options") {
   ConditionSpec always = memory;
   always.name = "always";
   always.action = Action::notify;
+  always.list = ConditionList::notify_if;
   always.options.clear();
   always.times = {};
   spec.conditions = {memory, always};
