@@ -315,7 +315,7 @@ struct Asking : Bench {
   }
 
   static constexpr RunId kRun{77};
-  Usage usage{[](RunId) { return std::nullopt; }};
+  Usage usage{[](RunId) { return nullptr; }};
   HttpCalls http{[] { return nullptr; }};
   std::vector<ev::Judged> verdicts;
   std::unique_ptr<ConditionHosts> hosts;
