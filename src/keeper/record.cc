@@ -41,7 +41,7 @@ bool has_process(wire::Phase phase) {
 
 bool fields_in_range(const Record& record) {
   return record.phase > wire::Phase::empty && record.phase <= wire::Phase::failed &&
-         record.step <= wire::Step::slot && record.stage < kStages &&
+         record.step <= wire::Step::take && record.stage < kStages &&
          record.ladder_count <= wire::kMaxLadder && record.ladder_step <= record.ladder_count &&
          record.memo_size <= wire::kMaxMemo && record.kill_at_ns >= 0 && record.status.how >= 0 &&
          record.status.how <= 3 && (record.life.flags & ~kKnownFlags) == 0;
