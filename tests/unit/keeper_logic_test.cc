@@ -57,6 +57,28 @@ struct Bench {
     REQUIRE(keeper->phase(slot) == Phase::running);
     return name;
   }
+  /// A process that somebody else started.
+  int stranger() {
+    const int number = kernel.next_pid++;
+    kernel.processes[number] = {};
+    return number;
+  }
+  wire::Take taking(std::uint32_t slot, int number) {
+    wire::Take take{};
+    take.kind = Kind::take;
+    take.run = ++generation << 16U | slot;
+    take.pid = number;
+    take.start_time = 77;
+    take.started_monotonic_ns = 5'000;
+    take.started_wall_ms = 6'000;
+    take.ladder_count = 2;
+    take.ladder[0] = {SIGTSTP, 100};
+    take.ladder[1] = {SIGTERM, 200};
+    take.memo_size = 2;
+    take.memo[0] = 'h';
+    take.memo[1] = 'i';
+    return take;
+  }
   void stop(wire::Run name, bool now = false, std::uint32_t after = 0) {
     send(wire::Stop{Kind::stop, after, name, now ? 1U : 0U, 0});
   }
@@ -742,5 +764,142 @@ TEST_CASE("killed at any call of a start, the keeper leaves no run that is not r
       }
     CHECK(live == (k == 6 ? 1 : 0));
     CHECK((keeper->phase(1) == Phase::running) == (k == 6));
+  }
+}
+
+TEST_CASE("another supervisor's process is recorded before it is touched, and then told") {
+  Bench bench;
+  const int pid = bench.stranger();
+  const wire::Take take = bench.taking(1, pid);
+  bench.kernel.log.clear();
+  bench.send(take);
+  const std::string saved = "save 1 " + std::to_string(static_cast<int>(Phase::running));
+  const std::vector<std::string> expected = {"tree 1", saved, "take 1 " + std::to_string(pid),
+                                             saved};
+  CHECK(bench.kernel.log == expected);
+  CHECK(bench.keeper->phase(1) == Phase::running);
+  CHECK(bench.pid(1) == pid);
+  CHECK(bench.kernel.processes[pid].tree == take.run);
+  const wire::News news = bench.last(Kind::launched);
+  CHECK(news.run == take.run);
+  CHECK(news.pid == pid);
+  CHECK(news.started_wall_ms == 6'000);
+  CHECK(bench.keeper->life(1).start_time == 77);
+  bench.send(take);  // A brain that lost the answer asks again.
+  CHECK(bench.count(Kind::launched) == 1);
+  CHECK(bench.count(Kind::start_failed) == 0);
+}
+
+TEST_CASE("a takeover that cannot be meant is refused and changes nothing") {
+  Bench bench;
+  const int pid = bench.stranger();
+  const auto refused = [&](const wire::Take& take) {
+    bench.kernel.sent.clear();
+    bench.kernel.log.clear();
+    bench.send(take);
+    CHECK(bench.kernel.log.empty());
+    CHECK(bench.kernel.processes[pid].tree == 0);
+    const wire::News news = bench.last(Kind::start_failed);
+    CHECK(news.run == take.run);
+    return std::pair(news.step, news.error);
+  };
+  using Refusal = std::pair<wire::Step, std::int32_t>;
+  const auto with = [&](const std::function<void(wire::Take&)>& change) {
+    wire::Take take = bench.taking(1, pid);
+    change(take);
+    return refused(take);
+  };
+  const Refusal malformed(wire::Step::plan, EINVAL);
+  CHECK(with([](wire::Take& take) { take.ladder_count = wire::kMaxLadder + 1; }) == malformed);
+  CHECK(with([](wire::Take& take) { take.memo_size = wire::kMaxMemo + 1; }) == malformed);
+  CHECK(with([](wire::Take& take) { take.pid = 1; }) == malformed);
+  CHECK(with([](wire::Take& take) { take.pid = -5; }) == malformed);
+  CHECK(with([](wire::Take& take) { take.flags = wire::kGuest; }) == malformed);
+  const Refusal nowhere(wire::Step::slot, ERANGE);
+  CHECK(refused(bench.taking(0, pid)) == nowhere);
+  CHECK(refused(bench.taking(64, pid)) == nowhere);
+  CHECK(with([](wire::Take& take) { take.run &= 0xffffU; }) == nowhere);
+  CHECK(bench.keeper->phase(1) == Phase::empty);
+  bench.run(1);
+  CHECK(refused(bench.taking(1, pid)) == Refusal(wire::Step::slot, EEXIST));
+  CHECK(refused(bench.taking(2, bench.pid(1))) == Refusal(wire::Step::take, EBUSY));
+  CHECK(bench.keeper->phase(1) == Phase::running);
+  // A shorter message is none.
+  const wire::Take take = bench.taking(2, pid);
+  bench.kernel.sent.clear();
+  bench.keeper->on_message(&take, sizeof take - 8, nullptr, 0);
+  CHECK(bench.keeper->phase(2) == Phase::empty);
+  CHECK(bench.kernel.processes[pid].tree == 0);
+  bench.keeper->on_signal(SIGTERM);
+  bench.pass(60'000);
+  CHECK(bench.kernel.processes[pid].ended == false);
+}
+
+TEST_CASE("a takeover that fails waits to be forgotten, and leaves no tree") {
+  Bench bench;
+  const wire::Take missing = bench.taking(1, 4711);
+  bench.send(missing);
+  const wire::News news = bench.last(Kind::start_failed);
+  CHECK(news.run == missing.run);
+  CHECK(news.step == wire::Step::take);
+  CHECK(news.error == ESRCH);
+  CHECK(bench.count(Kind::launched) == 0);
+  CHECK(bench.keeper->phase(1) == Phase::failed);
+  CHECK(bench.kernel.trees.count(missing.run) == 0);
+  const int pid = bench.stranger();
+  bench.send(bench.taking(1, pid));
+  CHECK(bench.last(Kind::start_failed).error == EEXIST);
+  bench.die();
+  const auto slots = bench.kernel.told<wire::Slot>(Kind::slot);
+  REQUIRE(slots.size() == 1);
+  CHECK(slots[0].phase == Phase::failed);
+  CHECK(slots[0].step == wire::Step::take);
+  bench.send(wire::Plain{Kind::forget, 0, missing.run});
+  CHECK(bench.keeper->phase(1) == Phase::empty);
+  const int other = bench.stranger();
+  bench.send(bench.taking(1, other));
+  CHECK(bench.keeper->phase(1) == Phase::running);
+  // What cannot be recorded is not touched.
+  const int third = bench.stranger();
+  bench.kernel.saves_until_error = 0;
+  bench.kernel.save_error = ENOSPC;
+  const wire::Take unsaved = bench.taking(2, third);
+  bench.send(unsaved);
+  CHECK(bench.last(Kind::start_failed).error == ENOSPC);
+  CHECK(bench.kernel.processes[third].tree == 0);
+}
+
+TEST_CASE("what was taken over is a run like any other, for the next keeper too") {
+  for (const bool died : {false, true}) {
+    CAPTURE(died);
+    Bench bench;
+    const int pid = bench.stranger();
+    const wire::Take take = bench.taking(1, pid);
+    bench.send(take);
+    const int child = bench.child(take.run);
+    bench.kernel.processes[child].ignores_term = true;
+    bench.kernel.processes[pid].ignores_term = true;
+    if (died) {
+      bench.die();
+      const auto slots = bench.kernel.told<wire::Slot>(Kind::slot);
+      REQUIRE(slots.size() == 1);
+      CHECK(slots[0].run == take.run);
+      CHECK(slots[0].phase == Phase::running);
+      CHECK(slots[0].pid == pid);
+      CHECK(slots[0].adopted == 1);
+      CHECK(slots[0].started_wall_ms == 6'000);
+      CHECK(slots[0].memo_size == 2);
+      CHECK(slots[0].memo[1] == 'i');
+    }
+    bench.kernel.log.clear();
+    bench.stop(take.run, false, 3);
+    bench.pass(5'000);
+    CHECK(place(bench.kernel.log, "signal 1 20") < place(bench.kernel.log, "signal 1 15"));
+    CHECK(bench.kernel.did("signal 1 15"));
+    CHECK(bench.keeper->phase(1) == Phase::gone);
+    CHECK(bench.kernel.processes[child].ended);
+    CHECK(bench.last(Kind::gone).run == take.run);
+    bench.send(wire::Plain{Kind::forget, 0, take.run});
+    CHECK(bench.keeper->phase(1) == Phase::empty);
   }
 }

@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 
 #include "keeper/exec_child.h"
+#include "keeper/proc.h"
 #include "keeper/record.h"
 #include "keeper_toy.h"
 
@@ -624,4 +625,113 @@ TEST_CASE("a burst of deaths loses no status and leaves no zombie") {
                                            std::to_string(supvd.keeper) + "/children");
     return children == std::to_string(supvd.brain) + " ";
   }));
+}
+
+namespace {
+
+/// What another supervisor started: a shell in a session of its own with two children, one of them
+/// in yet another session. Their pids are in `file`, the shell's first.
+struct Foreign {
+  explicit Foreign(const std::string& file) {
+    pid = ::fork();
+    if (pid == 0) {
+      ::setsid();
+      const std::string script =
+          "trap '' HUP; sleep 1000 & a=$!; setsid sleep 1000 & b=$!; "
+          "echo $$ $a $b >" +
+          file + ".new; mv " + file + ".new " + file + "; wait";
+      ::execl("/bin/sh", "sh", "-c", script.c_str(), nullptr);
+      ::_exit(127);
+    }
+    REQUIRE(wait_until([&] { return pids_in(file).size() == 3; }));
+    pids = pids_in(file);
+    // The second one has its own session when it has become `sleep`.
+    REQUIRE(wait_until([&] { return ::getsid(pids[2]) == pids[2]; }));
+    proc::Stat stat;
+    REQUIRE(proc::read_stat(pid, stat));
+    start_time = stat.start_time;
+  }
+  Foreign(const Foreign&) = delete;
+  Foreign& operator=(const Foreign&) = delete;
+  ~Foreign() {
+    for (const int one : pids)
+      if (alive(one)) ::kill(one, SIGKILL);
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+  }
+  wire::Take taking(wire::Run run) const {
+    wire::Take take{};
+    take.kind = wire::Kind::take;
+    take.run = run;
+    take.pid = pid;
+    take.start_time = start_time;
+    take.started_wall_ms = 1;
+    take.ladder_count = 2;
+    take.ladder[0] = {SIGTERM, 200};
+    take.ladder[1] = {SIGKILL, 0};
+    return take;
+  }
+  int count() const {
+    int living = 0;
+    for (const int one : pids) living += alive(one) ? 1 : 0;
+    return living;
+  }
+
+  pid_t pid = 0;
+  std::vector<int> pids;
+  std::uint64_t start_time = 0;
+};
+
+}  // namespace
+
+TEST_CASE("another supervisor's process is taken over with its children, and ends with them") {
+  for (const std::string& way : kWays) {
+    for (const bool reborn : {false, true}) {
+      CAPTURE(way);
+      CAPTURE(reborn);
+      Supvd supvd(way);
+      REQUIRE(supvd.greet());
+      const Foreign foreign(supvd.dir / "pids");
+      const wire::Run run = 5U << 16U | 3U;
+      supvd.tell(foreign.taking(run));
+      const auto launched = supvd.expect(wire::Kind::launched, run);
+      REQUIRE(launched);
+      CHECK(launched->pid == foreign.pid);
+      CHECK(foreign.count() == 3);
+      if (reborn) {
+        supvd.kill_keeper();
+        supvd.launch();
+        REQUIRE(supvd.greet());
+        REQUIRE(supvd.slots.size() == 1);
+        CHECK(supvd.slots[0].run == run);
+        CHECK(supvd.slots[0].pid == foreign.pid);
+        CHECK(supvd.slots[0].phase == wire::Phase::running);
+        CHECK(foreign.count() == 3);
+      }
+      supvd.stop(run);
+      REQUIRE(supvd.expect(wire::Kind::gone, run));
+      CHECK(foreign.count() == 0);
+    }
+  }
+}
+
+TEST_CASE("a process that took the pid of the one that is meant is not touched") {
+  Supvd supvd;
+  REQUIRE(supvd.greet());
+  const Foreign foreign(supvd.dir / "pids");
+  const wire::Run run = 5U << 16U | 3U;
+  wire::Take take = foreign.taking(run);
+  ++take.start_time;
+  supvd.tell(take);
+  const auto failed = supvd.expect(wire::Kind::start_failed, run);
+  REQUIRE(failed);
+  CHECK(failed->step == wire::Step::take);
+  CHECK(failed->error == ESRCH);
+  supvd.forget(run);
+  // The same slot, and the right one.
+  take.start_time = foreign.start_time;
+  take.run = 6U << 16U | 3U;
+  supvd.tell(take);
+  REQUIRE(supvd.expect(wire::Kind::launched, take.run));
+  CHECK(foreign.count() == 3);
 }
