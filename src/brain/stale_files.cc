@@ -31,14 +31,13 @@ Place place_of(const ProcessSpec& process, const std::string& file) {
           path.substr(slash + 1)};
 }
 
-/// Only files of the run's user, or of our own: a link on the way may lead anywhere.
+/// Only files of the run's user: a link on the way may lead anywhere.
 bool is_ours(const Place& place, mode_t kind, uid_t uid) {
   struct stat status {};
   if (!place.directory || place.name.empty()) return false;
   if (::fstatat(place.directory.get(), place.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
     return false;
-  const bool owned = status.st_uid == uid || (uid == ::geteuid() && status.st_uid == ::geteuid());
-  return (status.st_mode & S_IFMT) == kind && owned;
+  return (status.st_mode & S_IFMT) == kind && status.st_uid == uid;
 }
 
 bool listens(const Place& place) {
