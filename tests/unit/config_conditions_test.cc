@@ -81,10 +81,10 @@ TEST_CASE("each state that a transition comes from is a phase") {
       {"stop", phase::kRest},
       {"[up, restart]", phase::kUp | phase::kRestarting},
       {"[start, restart, stop]", phase::kStarting | phase::kRestarting | phase::kRest}};
-  for (const auto& [from, set] : phases) {
-    CAPTURE(from);
-    const ConditionSpec one = transition(from, "stop");
-    CHECK(one.phases == set);
+  for (const auto& row : phases) {
+    CAPTURE(row.first);
+    const ConditionSpec one = transition(row.first, "stop");
+    CHECK(one.phases == row.second);
     CHECK(one.action == Action::stop);
     CHECK(one.list == ConditionList::transitions);
     CHECK_FALSE(one.otherwise);

@@ -104,7 +104,7 @@ watches:
   CHECK(w.rare->restart->argv[2] == "cd x && exec prog restart");
   CHECK(w.rare->reload_signal == SIGUSR1);
   CHECK(w.rare->flapping ==
-        FlappingSpec{4, Duration{60000}, Duration{300000}, 3, Duration{3600000}});
+        FlappingSpec{4, Duration{60000}, Duration{300000}, 3, Duration{3600000}, {}});
   CHECK(w.rare->labels.front() == std::pair<std::string, std::string>{"tier", "front"});
   CHECK(w.rare->hooks.before_start->argv.front() == "a");
   CHECK(w.rare->hooks.after_restart->argv.front() == "f");

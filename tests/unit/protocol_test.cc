@@ -208,7 +208,7 @@ TEST_CASE("status is the contract's JSON") {
       R"("pending":{"action":"restart","reason":"changed again","waiting_for":"settle",)"
       R"("until":"2026-01-02T03:04:05Z"},)"
       R"("hold":{"until":null,"reason":"deploy","by":"root"},)"
-      R"("warnings":["pid_file never written"],"conditions":[)"
+      R"("warnings":["pid_file never written"],"task":false,"conditions":[)"
       R"({"id":"consul_kv#1","verdict":"false","reason":"as started",)"
       R"("timeline":["#15 0123abcd 2026-01-02T03:04:05Z"],"checked_at":"2026-01-02T03:04:05Z",)"
       R"("mode":"watch","baseline":"known"},)"
@@ -216,7 +216,7 @@ TEST_CASE("status is the contract's JSON") {
       R"("checked_at":null,"mode":null,"baseline":null}]},)"
       R"({"name":"idle","groups":[],"state":"stopped","desired":"","health":"","pid":null,)"
       R"("uptime_s":null,"restarts":0,"rss_bytes":null,"cpu_percent":null,"last_exit":null,)"
-      R"("last_change":null,"pending":null,"hold":null,"warnings":[],"conditions":[]}]},"exit":0})"
+      R"("last_change":null,"pending":null,"hold":null,"warnings":[],"task":false,"conditions":[]}]},"exit":0})"
       "\n";
   CHECK(line == expected);
 }
