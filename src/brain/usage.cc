@@ -269,11 +269,12 @@ Usage::Processes Usage::members(Account& account, const RunTree& tree, supv_scop
       if (at->second != tree.pid) add(at->second);
   }
   if (found.size() < 2) return found;
-  const auto pid_of = [](const auto& entry) { return entry.first; };
-  std::ranges::sort(found, {}, pid_of);
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
   // One that moves from one cgroup below to another may be listed in both.
-  const auto twice = std::ranges::unique(found, {}, pid_of);
-  found.erase(twice.begin(), twice.end());
+  found.erase(std::unique(found.begin(), found.end(),
+                          [](const auto& a, const auto& b) { return a.first == b.first; }),
+              found.end());
   return found;
 }
 

@@ -93,8 +93,8 @@ void Supervisor::note_down(Step& step, Watch& watch) {
 /// What every turn ends with: deadlines, memory, answers and the end of supvd itself.
 void Supervisor::settle(Step& step) {
   if (touched_.empty()) return;
-  std::ranges::sort(touched_);
-  touched_.erase(std::ranges::unique(touched_).begin(), touched_.end());
+  std::sort(touched_.begin(), touched_.end());
+  touched_.erase(std::unique(touched_.begin(), touched_.end()), touched_.end());
   std::vector<std::uint32_t> removed;
   std::optional<int> essential;
   for (const std::uint32_t number : touched_) {

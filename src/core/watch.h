@@ -254,8 +254,8 @@ class Watch {
   bool launched_once_ = false;
   bool launch_failed_ = false;
   bool ready_ = false;
-  bool laddered_ = false;   ///< fx::Stop has been sent for the current run.
-  bool replaces_ = false;   ///< The next start replaces a run.
+  bool laddered_ = false;  ///< fx::Stop has been sent for the current run.
+  bool replaces_ = false;  ///< The next start replaces a run.
   /// The next start is the first since supvd began, or follows an operator's or a condition's word:
   /// `init` transitions and another supervisor's process come before it.
   bool anew_ = false;
