@@ -33,11 +33,6 @@ Moment moment_of(std::uint64_t ticks) {
   return moment;
 }
 
-std::string path_of(const ProcessSpec& process, const std::string& file) {
-  const std::string inside = file.starts_with('/') ? file : process.dir + "/" + file;
-  return process.chroot.text() + inside;
-}
-
 /// Every run of a supvd carries a limit of its own.
 bool is_of_a_supvd(int pid) {
   rlimit own{};
@@ -50,10 +45,9 @@ bool is_of_a_supvd(int pid) {
 
 std::optional<OtherRun> find_other(const ProcessSpec& process, const std::string& pid_file,
                                    std::string& why) {
-  const std::string path = path_of(process, pid_file);
-  struct stat file {};
-  if (::stat(path.c_str(), &file) != 0) return std::nullopt;
-  const int pid = read_pid_file(process, pid_file);
+  const auto file = look_at_pid_file(process, pid_file);
+  if (!file) return std::nullopt;
+  const int pid = file->pid;
   if (pid == 0) {
     why = fmt::format("pid file {} says no pid; nothing to take over", pid_file);
     return std::nullopt;
@@ -68,7 +62,7 @@ std::optional<OtherRun> find_other(const ProcessSpec& process, const std::string
     return std::nullopt;
   };
   OtherRun other{pid, stat.start_time, moment_of(stat.start_time)};
-  if (other.started.wall_ms > ms_of(file.st_mtim) + kSlackMs)
+  if (other.started.wall_ms > ms_of(file->written) + kSlackMs)
     return refuse("began after the file was written");
   if (owner.st_uid != find_account(process.uid, process.gid).uid)
     return refuse("is another user's");

@@ -56,21 +56,28 @@ int open_where_run_sees(const ProcessSpec& process, const std::string& path, boo
 }  // namespace
 
 int read_pid_file(const ProcessSpec& process, const std::string& path) {
+  const auto file = look_at_pid_file(process, path);
+  return file ? file->pid : 0;
+}
+
+std::optional<PidFile> look_at_pid_file(const ProcessSpec& process, const std::string& path) {
   // A run under another user could point the file itself elsewhere; ours may be a link.
   const bool own = process.uid.empty() && process.gid.empty();
   const Fd place(open_where_run_sees(process, path, own));
-  if (!place) return 0;
+  if (!place) return std::nullopt;
   struct stat status {};
   // Looked at before it is opened: opening a FIFO or a device has effects.
-  if (::fstat(place.get(), &status) < 0 || !S_ISREG(status.st_mode)) return 0;
+  if (::fstat(place.get(), &status) < 0 || !S_ISREG(status.st_mode)) return PidFile{};
+  PidFile found{0, status.st_mtim};
   const Fd file(::open(fmt::format("/proc/self/fd/{}", place.get()).c_str(),
                        O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file) return 0;
+  if (!file) return found;
   std::array<char, kMaxPidFile + 1> bytes;
   const ssize_t size = ::read(file.get(), bytes.data(), bytes.size());
-  if (size <= 0 || static_cast<std::size_t>(size) > kMaxPidFile) return 0;
+  if (size <= 0 || static_cast<std::size_t>(size) > kMaxPidFile) return found;
   const auto number = parse_unsigned(trimmed({bytes.data(), static_cast<std::size_t>(size)}));
-  return number && *number >= 2 && *number <= kMaxPid ? static_cast<int>(*number) : 0;
+  if (number && *number >= 2 && *number <= kMaxPid) found.pid = static_cast<int>(*number);
+  return found;
 }
 
 }  // namespace supv

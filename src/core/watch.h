@@ -183,6 +183,7 @@ class Watch {
   void fail(Step& step);
   void next_try(Step& step, const Cause& cause);
   void task_ended(Step& step, const Cause& cause);
+  void end_late_task(Step& step);
   Duration back_off(Step& step);
   bool flaps(Step& step);
   void drop_errand(const Step& step);

@@ -86,6 +86,8 @@ void Watch::spawn_main(Step& step) {
   tick_.reset();
   running_as_ = fingerprint(spec_->process);
   due_ = step.now.time + spec_->start_timeout;
+  if (spec_->rare && spec_->rare->task && spec_->rare->task->timeout.count() > 0)
+    due_ = step.now.time + spec_->rare->task->timeout;
   if (std::exchange(replaces_, false)) ++restarts_;
   dirty_ = true;  // after a before_start hook this is a turn of its own
   begin_changes(std::nullopt, 0xff);

@@ -45,10 +45,17 @@ void Watch::on_tick(Step& step) {
   }
 }
 
+void Watch::end_late_task(Step& step) {
+  end_by_fault(step, "watchdog",
+               fmt::format("not done within {}", format_duration(spec_->rare->task->timeout)));
+}
+
 void Watch::on_due(Step& step) {
   due_.reset();
   switch (state_) {
     case State::starting: {
+      if (spec_->rare && spec_->rare->task && spec_->rare->task->timeout.count() > 0)
+        return end_late_task(step);
       std::string why = fmt::format("not up within {}", format_duration(spec_->start_timeout));
       if (following_)
         why += failure_.starts_with("pid file")
@@ -57,10 +64,7 @@ void Watch::on_due(Step& step) {
       return end_by_fault(step, "exit", why);
     }
     case State::up:
-      if (spec_->rare && spec_->rare->task && pid_ != 0)
-        return end_by_fault(
-            step, "watchdog",
-            fmt::format("not done within {}", format_duration(spec_->rare->task->timeout)));
+      if (spec_->rare && spec_->rare->task) return end_late_task(step);
       // the daemon ended and its pid file names no successor
       return end_by_fault(step, "exit", failure_);
     case State::stopping:  // the stop command was not enough

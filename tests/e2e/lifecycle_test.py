@@ -274,10 +274,15 @@ tasks:
     if: [{flag('go')}]
     run: sleep 3600
     timeout: 1500ms
+  brief:
+    if: [{flag('go')}]
+    run: sleep 3600
+    timeout: 300ms
 """)
     lab.write("go", "")
     wait_until(lambda: lab.watch("slow")["state"] == "failed", "the end of slow")
     contains(lab.watch("slow")["warnings"][0], "not done within 1s500ms")
+    contains(lab.watch("brief")["warnings"][0], "not done within 300ms")
     (lab.dir / "go").unlink()
     lab.wait_state("bad", "failed")
     runs = len((lab.dir / "bad").read_text().split())
