@@ -279,6 +279,13 @@ void stay_in_character(Config& config, const Config& in_force) {
   for (WatchSpec& watch : config.watches)
     for (const WatchSpec& old : in_force.watches)
       if (old.name == watch.name) {
+        // A task has conditions of its own, and stays one.
+        const auto task = [](const WatchSpec& spec) { return spec.rare && spec.rare->task; };
+        if (task(old) != task(watch)) {
+          const ProcessSpec process = watch.process;
+          watch = old;
+          watch.process.start = process.start;
+        }
         watch.autostart = old.autostart;
         watch.keepalive = old.keepalive;
         watch.rare = old.rare;
