@@ -93,15 +93,26 @@ class Agent(Http):
         """`expect` 3 gives a server that never finds a leader."""
         settings = dict(self.settings, bootstrap_expect=expect,
                         data_dir=str(self.lab.dir / (data or self.name)))
-        file = self.lab.write(f"{self.name}.json", json.dumps(settings))
-        with open(self.lab.dir / f"{self.name}.out", "ab") as out:
-            self.process = subprocess.Popen([self.program, "agent", "-config-file", str(file)],
-                                            stdout=out, stderr=out, env=self.lab.env)
+        self.file = self.lab.write(f"{self.name}.json", json.dumps(settings))
+        self.launch()
         if expect == 1:
-            supv.wait_until(self.writable, lambda: "a Consul with a leader: " + (
+            supv.wait_until(lambda: self.runs() and self.writable(), lambda: "a Consul with a leader: " + (
                 self.lab.dir / f"{self.name}.out").read_text(errors="replace")[-2000:], 60)
         else:
-            supv.wait_until(lambda: self.answers("/v1/status/leader"), "a Consul agent", 60)
+            supv.wait_until(lambda: self.runs() and self.answers("/v1/status/leader"),
+                            "a Consul agent", 60)
+
+    def launch(self):
+        with open(self.lab.dir / f"{self.name}.out", "ab") as out:
+            self.process = subprocess.Popen([self.program, "agent", "-config-file", self.file],
+                                            stdout=out, stderr=out, env=self.lab.env)
+
+    def runs(self):
+        """Launches it once more if it gave up: while it was down, somebody else's connection may
+        have been given one of its ports."""
+        if self.process.poll() is not None:
+            self.launch()
+        return True
 
     def kill(self):
         self.process.kill()
