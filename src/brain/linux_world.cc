@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +18,19 @@ std::int64_t nanoseconds(clockid_t clock) {
   timespec time{};
   check_sys(::clock_gettime(clock, &time), "clock_gettime");
   return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+
+extern "C" const char __executable_start;
+extern "C" const char __etext;
+
+/// Most of the program is needed once, to read the configuration. Its pages are the file's own and
+/// clean: what is needed again is mapped again.
+void give_back_code() {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin =
+      (reinterpret_cast<std::uintptr_t>(&__executable_start) + page - 1) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(&__etext) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 std::optional<Time> earlier(std::optional<Time> a, std::optional<Time> b) {
@@ -136,6 +150,7 @@ std::vector<Event> LinuxWorld::wait(std::optional<Time> wake) {
       init_.ready();
       // Nothing will be as large again as the configuration and the start of everything.
       ::malloc_trim(0);
+      give_back_code();
     }
     give_back_memory();
     if (inbox_.empty()) notify_.acted();
