@@ -20,6 +20,7 @@ class PackWriter {
     std::memcpy(bytes, &value, sizeof value);
     out_.append(bytes, sizeof value);
   }
+  void flag(bool value) { number(static_cast<std::uint8_t>(value)); }
   void text(std::string_view value) {
     number(static_cast<std::uint32_t>(value.size()));
     out_.append(value);
@@ -44,6 +45,12 @@ class PackReader {
     std::memcpy(&value, in_.data(), sizeof value);
     in_.remove_prefix(sizeof value);
     return value;
+  }
+  /// A byte other than 0 and 1 does not fit.
+  bool flag() {
+    const auto value = number<std::uint8_t>();
+    if (value > 1) ok_ = false;
+    return value == 1;
   }
   std::string text() {
     const auto size = number<std::uint32_t>();

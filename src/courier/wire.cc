@@ -1,79 +1,21 @@
 #include "courier/wire.h"
 
-#include <cstring>
-#include <type_traits>
 #include <utility>
+
+#include "base/pack.h"
 
 namespace supv::courier {
 namespace {
 
-/// Plain integers in the host's order (both ends are one binary) and length-prefixed strings.
-class Writer {
- public:
-  template <typename Number>
-  void number(Number value) {
-    static_assert(std::is_integral_v<Number> || std::is_enum_v<Number>);
-    char bytes[sizeof value];
-    std::memcpy(bytes, &value, sizeof value);
-    out_.append(bytes, sizeof value);
-  }
-  void text(std::string_view value) {
-    number(static_cast<std::uint32_t>(value.size()));
-    out_.append(value);
-  }
-  std::string take() { return std::move(out_); }
-
- private:
-  std::string out_;
-};
-
-/// Reads what Writer wrote. After the first thing that does not fit everything is zero or empty
-/// and complete() is false.
-class Reader {
- public:
-  explicit Reader(std::string_view in) : in_(in) {}
-  template <typename Number>
-  Number number() {
-    Number value{};
-    if (!has(sizeof value)) return value;
-    std::memcpy(&value, in_.data(), sizeof value);
-    in_.remove_prefix(sizeof value);
-    return value;
-  }
-  bool flag() {
-    const auto value = number<std::uint8_t>();
-    if (value > 1) ok_ = false;
-    return value == 1;
-  }
-  std::string text() {
-    const auto size = number<std::uint32_t>();
-    if (!has(size)) return {};
-    std::string value(in_.substr(0, size));
-    in_.remove_prefix(size);
-    return value;
-  }
-  bool ok() const { return ok_; }
-  bool complete() const { return ok_ && in_.empty(); }
-
- private:
-  bool has(std::size_t size) {
-    if (in_.size() < size) ok_ = false;
-    if (!ok_) in_ = {};
-    return ok_;
-  }
-  std::string_view in_;
-  bool ok_ = true;
-};
-
-void write(Writer& out, const Connection& connection) {
+void write(PackWriter& out, const Connection& connection) {
   for (const std::string* text :
        {&connection.unix_socket, &connection.ca_file, &connection.ca_path, &connection.client_cert,
         &connection.client_key, &connection.tls_server_name, &connection.proxy})
     out.text(*text);
-  out.number(static_cast<std::uint8_t>(connection.insecure));
+  out.flag(connection.insecure);
 }
 
-Connection read_connection(Reader& in) {
+Connection read_connection(PackReader& in) {
   Connection connection;
   for (std::string* text :
        {&connection.unix_socket, &connection.ca_file, &connection.ca_path, &connection.client_cert,
@@ -83,7 +25,7 @@ Connection read_connection(Reader& in) {
   return connection;
 }
 
-void write(Writer& out, const Envelope& envelope) {
+void write(PackWriter& out, const Envelope& envelope) {
   out.text(envelope.from);
   out.number(static_cast<std::uint32_t>(envelope.recipients.size()));
   for (const std::string& recipient : envelope.recipients) out.text(recipient);
@@ -93,7 +35,7 @@ void write(Writer& out, const Envelope& envelope) {
 }
 
 /// False when its TLS is none that exists.
-bool read(Reader& in, Envelope& envelope) {
+bool read(PackReader& in, Envelope& envelope) {
   envelope.from = in.text();
   const auto recipients = in.number<std::uint32_t>();
   for (std::uint32_t i = 0; in.ok() && i < recipients; ++i)
@@ -119,7 +61,7 @@ std::optional<Method> parse_method(std::string_view text) {
 }
 
 std::string encode(const Request& request) {
-  Writer out;
+  PackWriter out;
   out.number(request.tag);
   out.text(request.reuse);
   out.number(request.method);
@@ -136,7 +78,7 @@ std::string encode(const Request& request) {
 }
 
 std::optional<Request> decode_request(std::string_view payload) {
-  Reader in(payload);
+  PackReader in(payload);
   Request request;
   request.tag = in.number<std::uint64_t>();
   request.reuse = in.text();
@@ -157,12 +99,12 @@ std::optional<Request> decode_request(std::string_view payload) {
 }
 
 std::string encode(const Done& done) {
-  Writer out;
+  PackWriter out;
   out.number(done.tag);
   out.number(static_cast<std::int32_t>(done.status));
   out.text(done.error);
   out.number(done.index);
-  out.number(static_cast<std::uint8_t>(done.known_leader));
+  out.flag(done.known_leader);
   out.number(done.last_contact_ms);
   out.number(done.retry_after_s);
   out.text(done.body);
@@ -170,7 +112,7 @@ std::string encode(const Done& done) {
 }
 
 std::optional<Done> decode_done(std::string_view payload) {
-  Reader in(payload);
+  PackReader in(payload);
   Done done;
   done.tag = in.number<std::uint64_t>();
   done.status = in.number<std::int32_t>();
@@ -185,13 +127,13 @@ std::optional<Done> decode_done(std::string_view payload) {
 }
 
 std::string encode_session(std::uint64_t session) {
-  Writer out;
+  PackWriter out;
   out.number(session);
   return out.take();
 }
 
 std::optional<std::uint64_t> decode_session(std::string_view payload) {
-  Reader in(payload);
+  PackReader in(payload);
   const auto session = in.number<std::uint64_t>();
   if (!in.complete()) return std::nullopt;
   return session;
