@@ -272,6 +272,7 @@ class Watch {
   bool load_waits_ = false;    ///< A load wanted a restart while the watch was held.
   bool missed_ = false;        ///< The run went on while supvd was away.
   bool restored_ = false;      ///< An earlier life left a record.
+  bool flapped_ = false;  ///< `failed` by flapping: only its retry, an operator or a load starts it.
   bool gate_ = false;          ///< A start that waits for an `init` transition.
   bool adopting_ = false;      ///< The run is another supervisor's process, being taken over.
 

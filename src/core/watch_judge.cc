@@ -60,7 +60,8 @@ bool Watch::can(const ConditionSpec& condition, Action action) const {
       return true;  // it says itself why not
     case Action::start:
       if (condition.kind == ConditionKind::exit) return state_ == State::exited;
-      return run_ == RunId::none || state_ == State::starting;
+      return state_ == State::starting || state_ == State::stopped || state_ == State::exited ||
+             (state_ == State::failed && !flapped_);
     case Action::restart:
       if (condition.kind == ConditionKind::exit) return state_ == State::exited;
       return state_ == State::up || (state_ == State::starting && run_ != RunId::none);

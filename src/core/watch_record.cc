@@ -38,6 +38,7 @@ std::string Watch::remember() const {
   flag("by_condition", by_condition_);
   flag("stay", stay_);
   flag("gate", gate_);
+  flag("flapped", flapped_);
   put("state", fmt::format("{}", static_cast<int>(state_)));
   put("failures", fmt::format("{}", failures_));
   put("restarts", fmt::format("{}", restarts_));
@@ -84,6 +85,7 @@ void Watch::restore(std::string_view text, Moment now) {
     if (name == "by_condition") by_condition_ = true;
     if (name == "stay") stay_ = true;
     if (name == "gate") anew_ = true;
+    if (name == "flapped") flapped_ = true;
     if (name == "reason") reason_ = std::string(value);
     if (name == "state")
       state_ = static_cast<State>(

@@ -42,7 +42,7 @@ void Watch::enter(Step& step, State state, const Cause& cause) {
 void Watch::begin_start(Step& step, const Cause& cause) {
   disarm(step);
   cause_ = cause;
-  failed_start_ = false;
+  failed_start_ = flapped_ = false;
   ready_ = false;
   stay_ = false;
   load_waits_ = false;

@@ -198,8 +198,9 @@ void Watch::fail(Step& step) {
     return task_ended(step, cause);
   if (closing_ || !wanted_ || !monitored_)
     return enter(step, State::stopped, {"", cause.by, failure_});
-  const bool out = std::exchange(out_, false);
-  if (!out && !spec_->keepalive) {
+  if (out_) due_ = std::exchange(retry_due_, std::nullopt);
+  const bool flapping = std::exchange(out_, false) || flaps(step);
+  if (!flapping && !spec_->keepalive) {
     enter(step, failed_start_ ? State::failed : State::exited, {"", cause.by, failure_});
     const auto verdict = std::exchange(end_verdict_, std::nullopt);
     if (verdict && !hold_)
@@ -210,14 +211,13 @@ void Watch::fail(Step& step) {
   }
   const auto lived = step.now.time - started_.time;
   if (!failed_start_ && lived >= spec_->backoff.reset_after) failures_ = 0;
-  if (out) due_ = std::exchange(retry_due_, std::nullopt);
-  if (out || flaps(step)) {
+  if (flapping) {
     const std::string why =
         fmt::format("flapping, {}: {}", due_ ? "will be tried again" : "given up", failure_);
     last_change_ = LastChange{step.now.wall_ms, "stop", "flapping", why};
+    flapped_ = true;
     enter(step, State::failed, {"", "flapping", why});
-    tell_flapping(step, why);
-    return arm(step);
+    return tell_flapping(step, why);
   }
   const Duration delay = back_off(step);
   if (delay < Duration(1)) return next_try(step, cause);

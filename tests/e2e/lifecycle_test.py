@@ -1,6 +1,8 @@
 """The whole lifecycle: transitions, conditions of every state, wholes, tasks, behaviors, and what
 contacts hear of it."""
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -29,13 +31,12 @@ def flag(name, interval="100ms"):
 class Inbox(HTTPServer):
     """A webhook that remembers what it was told."""
 
-    def __init__(self, delay=0):
+    def __init__(self):
         self.got, inbox = [], self
 
         class Hook(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                time.sleep(delay)
                 inbox.got.append(json.loads(body))
                 self.send_response(200)
                 self.end_headers()
@@ -299,8 +300,6 @@ tasks:
 """)
     lab.write("go", "")
     wait_until(lambda: (lab.dir / "ran").exists(), "the run")
-    import os
-    import signal
     brain = lab.role("brain")
     os.kill(brain, signal.SIGKILL)
     wait_until(lambda: (lab.dir / "ran").read_text() == "x\ndone\n", "the end of the same run")
@@ -345,8 +344,6 @@ watches:
     behaviors: [{{notify_when_flapping: {{failures: 2, within: 1m}}}}]
 """)
     lab.wait_up("w")
-    import os
-    import signal
     os.kill(lab.starts()[0], signal.SIGKILL)
     lab.wait_up("w", restarts=1)
     wait_until(lambda: "killed by KILL" in inbox.texts(), inbox.texts)
@@ -396,14 +393,35 @@ tasks:
     contains(lab.ctl("show", "t").ok().out, "retry")
 
 
+def test_what_flaps_is_not_started_by_its_conditions(lab):
+    """god's classic file: start_if process_running false beside flapping."""
+    lab.supvd(config=f"""
+watches:
+  w:
+    {W} --exit-after 30 --exit-code 1
+    backoff: {{initial: 0s}}
+    flapping: {{times: 3, within: 1m}}
+    start_if: [process_running: {{running: false, interval: 100ms}}]
+    lifecycle: [process_running: {{running: false, interval: 100ms, transition: restart}}]
+""")
+    lab.wait_state("w", "failed")
+    count = len(lab.starts())
+    held_false(lambda: len(lab.starts()) > count, 0.6, "started although it is out")
+    brain = lab.role("brain")
+    os.kill(brain, signal.SIGKILL)
+    wait_until(lambda: lab.role("brain") not in (None, brain), "a new brain")
+    lab.wait_state("w", "failed")
+    held_false(lambda: len(lab.starts()) > count, 0.6, "started by the next brain")
+    lab.ctl("--no-wait", "start", "w")
+    wait_until(lambda: len(lab.starts()) > count, "an operator's start")
+
+
 def test_remove_forgets_a_watch_until_a_load(lab):
     lab.supvd(config=f"watches:\n  w:\n    {W}\n    group: g\n  v: {{start: sleep 3600}}\n")
     pid = lab.wait_up("w")["pid"]
     lab.ctl("remove", "g").ok()
     equal(supv.alive(pid), False, "removed is gone")
     lab.ctl("status", "w").exits(5)
-    import os
-    import signal
     brain = lab.role("brain")
     os.kill(brain, signal.SIGKILL)
     wait_until(lambda: lab.role("brain") != brain, "a new brain")
