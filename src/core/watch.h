@@ -236,6 +236,10 @@ class Watch {
   void count_start(Step& step);
 
   void set_due(Moment now, Duration delay);
+  /// What makes it a task; null for a watch that keeps a process.
+  const TaskSpec* task() const;
+  /// How long its command may take, if that is limited.
+  std::optional<Duration> task_limit() const;
 
   std::optional<PendingReport> pending(Moment now) const;
   std::string health() const;
@@ -272,9 +276,10 @@ class Watch {
   bool load_waits_ = false;    ///< A load wanted a restart while the watch was held.
   bool missed_ = false;        ///< The run went on while supvd was away.
   bool restored_ = false;      ///< An earlier life left a record.
-  bool flapped_ = false;  ///< `failed` by flapping: only its retry, an operator or a load starts it.
-  bool gate_ = false;          ///< A start that waits for an `init` transition.
-  bool adopting_ = false;      ///< The run is another supervisor's process, being taken over.
+  /// `failed` because it flapped: no condition starts it, only its retry, an operator or a load.
+  bool flapped_ = false;
+  bool gate_ = false;      ///< A start that waits for an `init` transition.
+  bool adopting_ = false;  ///< The run is another supervisor's process, being taken over.
 
   RunId run_ = RunId::none;
   /// The number under which the conditions of the present phase are armed: run_, or an idle one.

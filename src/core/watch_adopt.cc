@@ -86,8 +86,8 @@ void Watch::take_over(Step& step, const LiveRun& live) {
           return ladder(step);
         }
         if (spec_->watchdog.count() > 0) alive_by_ = step.now.time + spec_->watchdog;
-        if (spec_->rare && spec_->rare->task && spec_->rare->task->timeout.count() > 0)
-          due_ = std::max(started_.time + spec_->rare->task->timeout, step.now.time);
+        if (const auto longest = task_limit())
+          due_ = std::max(started_.time + *longest, step.now.time);
         return;
       }
       due_ = std::max(limit, step.now.time + Duration(1000));
@@ -209,8 +209,7 @@ void Watch::boot(Step& step, bool fresh) {
     return keep_steady(step);
   }
   launched_once_ = true;
-  const bool task = spec_->rare && spec_->rare->task;
-  if (task && (before == State::exited || before == State::failed)) state_ = before;
+  if (task() != nullptr && (before == State::exited || before == State::failed)) state_ = before;
   if (!restored_) wanted_ = spec_->autostart;  // new, and the brain died before it said so
   if (!wanted_) {
     arm(step);

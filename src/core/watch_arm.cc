@@ -9,8 +9,7 @@ namespace supv {
 /// Down, and not by an operator's word: what start_if, and the conditions of a task, are for.
 bool Watch::resting() const {
   if (state_ == State::exited || state_ == State::failed) return !flapped_;
-  const bool task = spec_->rare && spec_->rare->task;
-  return state_ == State::stopped && (by_condition_ || (task && !kept_down()));
+  return state_ == State::stopped && (by_condition_ || (task() != nullptr && !kept_down()));
 }
 
 std::uint8_t Watch::phase() const {

@@ -19,7 +19,7 @@ void Watch::make_trials() {
 
 /// Its baseline belongs to no run: it is the value that was last told of, or last acted on.
 bool Watch::lasting(const ConditionSpec& condition) const {
-  return condition.action == Action::notify || (spec_->rare && spec_->rare->task);
+  return condition.action == Action::notify || task() != nullptr;
 }
 
 ChangeTrial* Watch::change(std::uint32_t condition) {
@@ -38,7 +38,7 @@ Memo Watch::memo(Purpose purpose) const {
   if (purpose != Purpose::main) return memo;
   for (std::size_t i = 0; i < changes_.size(); ++i) {
     if (!changes_[i] || !changes_[i]->timeline().has_baseline()) continue;
-    if (spec_->rare && spec_->rare->task) continue;
+    if (task() != nullptr) continue;
     const Timeline& timeline = changes_[i]->timeline();
     memo.baselines.push_back(
         {condition_key(spec_->conditions[i]), timeline.baseline(), timeline.assumed()});

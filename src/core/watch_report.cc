@@ -158,7 +158,7 @@ WatchReport Watch::report(Moment now) const {
   report.pending = pending(now);
   report.hold = hold_.copy();
   report.essential = spec_->essential;
-  report.task = spec_->rare && spec_->rare->task;
+  report.task = task() != nullptr;
   report.file = spec_->file;
   report.log = spec_->process.log;
   report.err_log = spec_->process.err_log;

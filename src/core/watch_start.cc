@@ -50,9 +50,8 @@ void Watch::begin_start(Step& step, const Cause& cause) {
   due_ = step.now.time + spec_->start_timeout;
   enter(step, State::starting, cause);
   anew_ = anew_ || !replaces_;
-  const bool task = spec_->rare && spec_->rare->task;
   if (cause.by == "operator") reason_.reset();
-  if (task && cause.by == "condition") reason_ = cause.reason;
+  if (task() != nullptr && cause.by == "condition") reason_ = cause.reason;
   if (anew_ && gated()) {
     gate_ = true;
     due_.reset();
@@ -86,8 +85,7 @@ void Watch::spawn_main(Step& step) {
   tick_.reset();
   running_as_ = fingerprint(spec_->process);
   due_ = step.now.time + spec_->start_timeout;
-  if (spec_->rare && spec_->rare->task && spec_->rare->task->timeout.count() > 0)
-    due_ = step.now.time + spec_->rare->task->timeout;
+  if (const auto limit = task_limit()) due_ = step.now.time + *limit;
   if (std::exchange(replaces_, false)) ++restarts_;
   dirty_ = true;  // after a before_start hook this is a turn of its own
   begin_changes(std::nullopt, 0xff);
@@ -105,7 +103,7 @@ void Watch::spawn_main(Step& step) {
   if (spec_->rare) {
     if (spec_->rare->clean_pid_file) spawn.stale_pid_file = spec_->process.pid_file;
     if (spec_->rare->clean_unix_socket) spawn.stale_socket = spec_->rare->unix_socket;
-    if (spec_->rare->task && reason_) spawn.env = {{"SUPV_REASON", *reason_}};
+    if (task() != nullptr && reason_) spawn.env = {{"SUPV_REASON", *reason_}};
   }
   step.emit(std::move(spawn));
 }
@@ -156,8 +154,7 @@ void Watch::become_up(Step& step) {
   failure_.clear();
   tick_.reset();
   due_.reset();
-  if (spec_->rare && spec_->rare->task && spec_->rare->task->timeout.count() > 0)
-    due_ = started_.time + spec_->rare->task->timeout;
+  if (const auto limit = task_limit()) due_ = started_.time + *limit;
   enter(step, State::up, {"", "", ""});
   const Duration extra = again ? spec_->restart_grace : spec_->start_grace;
   grace_until_ = step.now.time + spec_->grace + extra;

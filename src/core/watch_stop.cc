@@ -106,9 +106,9 @@ void Watch::on_exited(Step& step, const ev::Exited& news) {
     tick_ = step.now.time;
     return;
   }
-  const bool task = spec_->rare && spec_->rare->task;
-  if (state_ == State::starting && !task) failure_ += " before it was up";
-  failed_start_ = state_ == State::starting && !(task && well);
+  const bool brief = task() != nullptr;
+  if (state_ == State::starting && !brief) failure_ += " before it was up";
+  failed_start_ = state_ == State::starting && !(brief && well);
   after_ = After::fail;
   for (std::uint32_t i = 0; i < spec_->conditions.size(); ++i)
     if (spec_->conditions[i].kind == ConditionKind::exit && armed_ == run_)
@@ -194,8 +194,7 @@ void Watch::settle(Step& step) {
 void Watch::fail(Step& step) {
   const Cause cause{"restart", fault_by_, failure_};
   due_.reset();
-  if (spec_->rare && spec_->rare->task && !closing_ && monitored_ && wanted_)
-    return task_ended(step, cause);
+  if (task() != nullptr && !closing_ && monitored_ && wanted_) return task_ended(step, cause);
   if (closing_ || !wanted_ || !monitored_)
     return enter(step, State::stopped, {"", cause.by, failure_});
   if (out_) due_ = std::exchange(retry_due_, std::nullopt);
@@ -243,7 +242,7 @@ Duration Watch::back_off(Step& step) {
 void Watch::task_ended(Step& step, const Cause& cause) {
   const bool well = !failed_start_ && last_exit_ && last_exit_->code == 0 &&
                     std::string_view(fault_by_) == "exit";
-  if (well || failures_ >= spec_->rare->task->retry) {
+  if (well || failures_ >= task()->retry) {
     order(false, {"", "exit", failure_});
     failures_ = 0;
     if (well) failure_.clear();

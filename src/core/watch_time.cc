@@ -45,17 +45,24 @@ void Watch::on_tick(Step& step) {
   }
 }
 
+const TaskSpec* Watch::task() const {
+  return spec_->rare && spec_->rare->task ? &*spec_->rare->task : nullptr;
+}
+
+std::optional<Duration> Watch::task_limit() const {
+  if (task() == nullptr || task()->timeout.count() == 0) return std::nullopt;
+  return task()->timeout;
+}
+
 void Watch::end_late_task(Step& step) {
-  end_by_fault(step, "watchdog",
-               fmt::format("not done within {}", format_duration(spec_->rare->task->timeout)));
+  end_by_fault(step, "watchdog", fmt::format("not done within {}", format_duration(*task_limit())));
 }
 
 void Watch::on_due(Step& step) {
   due_.reset();
   switch (state_) {
     case State::starting: {
-      if (spec_->rare && spec_->rare->task && spec_->rare->task->timeout.count() > 0)
-        return end_late_task(step);
+      if (task_limit()) return end_late_task(step);
       std::string why = fmt::format("not up within {}", format_duration(spec_->start_timeout));
       if (following_)
         why += failure_.starts_with("pid file")
@@ -64,7 +71,7 @@ void Watch::on_due(Step& step) {
       return end_by_fault(step, "exit", why);
     }
     case State::up:
-      if (spec_->rare && spec_->rare->task) return end_late_task(step);
+      if (task() != nullptr) return end_late_task(step);
       // the daemon ended and its pid file names no successor
       return end_by_fault(step, "exit", failure_);
     case State::stopping:  // the stop command was not enough
