@@ -63,6 +63,19 @@ Duration patience_of(const ConditionSpec& spec) {
   return spec.timeout.count() > 0 ? spec.timeout : kPatience;
 }
 
+Verdict verdict_of(supv_outcome outcome) {
+  switch (outcome) {
+    case SUPV_OK:
+      return Verdict::no;
+    case SUPV_FIRE:
+      return Verdict::yes;
+    case SUPV_UNKNOWN:
+    case SUPV_PENDING:
+      break;
+  }
+  return Verdict::unknown;
+}
+
 ConditionHosts::ConditionHosts(Surroundings surroundings)
     : surroundings_(std::move(surroundings)) {}
 

@@ -36,6 +36,9 @@ std::vector<std::pair<std::string, std::string>> condition_options(
 /// How long a condition's answer may take: its `timeout`, or 10 s.
 Duration patience_of(const ConditionSpec& spec);
 
+/// What a condition's answer says; a pending one says nothing yet and is unknown.
+Verdict verdict_of(supv_outcome outcome);
+
 /// The living conditions of all runs, made from their descriptors. They are code of our own that
 /// must not wait: each answers at once, or asks for something (a command, a request over HTTP) and
 /// answers when that has come. Whatever goes wrong in one is its verdict *unknown*.

@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
-#include "brain/living_condition.h"
+#include "brain/condition_hosts.h"
 
 namespace supv {
 namespace {
@@ -16,19 +16,6 @@ namespace {
 constexpr Duration kPatience{10'000};
 /// A condition with a time-out of its own is given this much more, to say so itself.
 constexpr Duration kOwnTimeoutSlack{1'000};
-
-Verdict verdict_of(supv_outcome outcome) {
-  switch (outcome) {
-    case SUPV_OK:
-      return Verdict::no;
-    case SUPV_FIRE:
-      return Verdict::yes;
-    case SUPV_UNKNOWN:
-    case SUPV_PENDING:
-      break;
-  }
-  return Verdict::unknown;
-}
 
 /// How long an answer may take.
 Duration host_patience(const ConditionSpec& spec,

@@ -20,19 +20,6 @@ namespace {
 /// How much later than the courier we give up waiting for the courier itself.
 constexpr std::chrono::seconds kCourierGrace{2};
 
-Verdict verdict_of(supv_outcome outcome) {
-  switch (outcome) {
-    case SUPV_OK:
-      return Verdict::no;
-    case SUPV_FIRE:
-      return Verdict::yes;
-    case SUPV_UNKNOWN:
-    case SUPV_PENDING:
-      break;
-  }
-  return Verdict::unknown;
-}
-
 std::string text_of(const char* text) { return text == nullptr ? "" : text; }
 
 std::vector<std::string> lines_of(std::string_view text) {
