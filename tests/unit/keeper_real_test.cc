@@ -281,6 +281,7 @@ TEST_CASE("leftovers of an unexpected death are ended before gone") {
     const wire::Run run = supvd.spawn(1, role("escape_and_exit", escapee));
     const auto exited = supvd.expect(wire::Kind::exited, run);
     REQUIRE(exited);
+    REQUIRE(exited->status.value != kNoPid);
     CHECK(exited->left == 1);
     CHECK(exited->status.value == 7);
     REQUIRE(supvd.expect(wire::Kind::gone, run));
@@ -331,7 +332,9 @@ TEST_CASE("kill: process leaves alone what was left on purpose") {
     Request request = role("daemon", file);
     request.flags = wire::kLeaveTree;
     const wire::Run run = supvd.spawn(1, request);
-    REQUIRE(supvd.expect(wire::Kind::gone, run));
+    const auto gone = supvd.expect(wire::Kind::gone, run);
+    REQUIRE(gone);
+    REQUIRE(gone->status.value != kNoPid);
     CHECK(living(file) == 1);
     supvd.forget(run);
     REQUIRE(supvd.ask_again());
@@ -356,6 +359,7 @@ TEST_CASE("a daemon is followed, a stranger is not") {
     const wire::Run run = supvd.spawn(1, request);
     const auto exited = supvd.expect(wire::Kind::exited, run);
     REQUIRE(exited);
+    REQUIRE(exited->status.value != kNoPid);
     CHECK(exited->left == 1);
     const int daemon = pids_in(file).at(0);
     CHECK(alive(daemon));

@@ -155,6 +155,14 @@ inline void write_pid(const char* path) {
   while (true) ::pause();
 }
 
+/// Exit code of a worker whose child has not said its pid in time.
+constexpr int kNoPid = 98;
+
+/// Waits for what a child of ours writes to the file.
+inline void await_pid(const char* file) {
+  if (!wait_until([file] { return !read_file(file).empty(); }, 10000)) ::_exit(kNoPid);
+}
+
 [[noreturn]] inline void be_worker(const std::string& what, const char* file) {
   if (what == "sleep") {
     if (file != nullptr) write_pid(file);
@@ -166,7 +174,7 @@ inline void write_pid(const char* path) {
       if (::fork() == 0) be_escapee(file);
   } else if (what == "escape_and_exit") {
     if (::fork() == 0) be_escapee(file);
-    while (read_file(file).empty()) ::usleep(1000);
+    await_pid(file);
     ::_exit(7);
   } else if (what == "daemon") {  // Leaves a well-behaved daemon behind, and its pid.
     if (::fork() == 0) {
@@ -174,7 +182,7 @@ inline void write_pid(const char* path) {
       write_pid(file);
       while (true) ::pause();
     }
-    while (read_file(file).empty()) ::usleep(1000);
+    await_pid(file);
     ::_exit(0);
   } else if (what == "witness") {  // Says D when another one holds the file.
     const int fd = ::open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
