@@ -206,7 +206,8 @@ constexpr supv_condition_descriptor declare(const char* name, const char* help,
           make_nothing,
           say_nothing,
           destroy_nothing,
-          0};
+          0,
+          sizeof(supv_option)};
 }
 
 constexpr supv_option kParts[] = {

@@ -278,6 +278,17 @@ Usage::Processes Usage::members(Account& account, const RunTree& tree, supv_scop
   return found;
 }
 
+/// How long ago the process began; of 0, or one that is gone, 0.
+std::uint64_t Usage::age_of(const Processes& processes, int pid) {
+  const auto found = entry_of(processes, pid);
+  if (found == processes.end()) return 0;
+  timespec since_boot{};
+  ::clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  const auto now = static_cast<std::uint64_t>(since_boot.tv_sec) * 1'000'000'000 +
+                   static_cast<std::uint64_t>(since_boot.tv_nsec);
+  return growth(found->second.started * tick_ns(), now);
+}
+
 void Usage::look(Time now, const RunTree& tree, supv_scope scope, Account& account) {
   Processes processes = members(account, tree, scope);
   if (scope == SUPV_SCOPE_TREE) return account.tree.add(now, std::move(processes));
@@ -313,6 +324,7 @@ std::optional<supv_usage> Usage::read(Time now, RunId run, supv_scope scope, boo
     if (with_pss) usage.pss_bytes += pss_of(pid, process);
   }
   if (usage.processes == 0) return std::nullopt;
+  if (const RunTree* found = tree_of_(run)) usage.age_ns = age_of(ledger.last, found->pid);
   return usage;
 }
 

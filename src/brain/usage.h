@@ -98,6 +98,7 @@ class Usage {
   void drop_unused(Time now);
   std::uint64_t pss_of(int pid, const Process& process);
   void look(Time now, const RunTree& tree, supv_scope scope, Account& account);
+  static std::uint64_t age_of(const Processes& processes, int pid);
   Processes members(Account& account, const RunTree& tree, supv_scope scope);
   const std::vector<int>& list(Listing& listing, const std::string& cgroup) const;
   bool rests(Listing& listing, const std::optional<Clocks>& clocks) const;

@@ -5,10 +5,16 @@
  * only ever extended at their end; `size` says how much of one the other side knows.
  *
  * A condition never acts: it says what it sees. It lives as long as the run it judges: created
- * when the run comes up, destroyed when the run ends, so there is nothing to reset. All calls come
- * from one thread, one at a time. Time comes with the event; a condition that reads a clock of its
- * own cannot be simulated. Strings given to the condition live until the call returns; strings in
- * a verdict must live until the condition's next call. */
+ * when the run comes up, destroyed when the run ends, so there is nothing to reset. Time comes with
+ * the event; a condition that reads a clock of its own cannot be simulated. Strings given to the
+ * condition live until the call returns; strings in a verdict must live until the condition's next
+ * call.
+ *
+ * A plugin lives in a process of its own, which has one thread for the calls of all its instances,
+ * so nothing needs a lock; with SUPV_WAITS it has several, and only the calls of one instance come
+ * one at a time. Whatever goes wrong in it (a crash, a call that does not return within the
+ * condition's `timeout`, an exit) makes its verdicts unknown until the process has been started
+ * again. It runs without privileges, with a limit on its memory, and must leave no child behind. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,10 +46,10 @@ enum supv_event_kind {
 
 /* Properties of a kind of condition, in supv_condition_descriptor.flags. */
 enum supv_flag {
-  /* It may wait: for a disk, a file server, a name, a peer. It is then run on a thread of its own
-   * in a host process, with a deadline, and can only use option and watch_name of its host. Beside
-   * its own options it can ask for "watch.log", the files that its watch's output goes to, joined
-   * by '\n', and "watch.dir", what relative paths of its watch are relative to. */
+  /* It may wait: for a disk, a file server, a name, a peer. Instances are then called on several
+   * threads at once. Beside its own options it can ask for "watch.log", the files that its watch's
+   * output goes to, joined by '\n', and "watch.dir", what relative paths of its watch are relative
+   * to. Those that are built in can only use option and watch_name of their host. */
   SUPV_WAITS = 1,
   /* With SUPV_WAITS: it compares with what it saw when it was armed. It is asked once right then,
    * and that answer counts for nothing. */
@@ -51,7 +57,9 @@ enum supv_flag {
   /* True means that something changed, not that something is wrong: it never counts as flapping. */
   SUPV_NEWS = 4,
   /* It asks about the watch's process: a task, which has none, cannot have it. */
-  SUPV_OF_PROCESS = 8
+  SUPV_OF_PROCESS = 8,
+  /* Built in, and yet run in a process of its own as a plugin is. */
+  SUPV_HOSTED = 16
 };
 
 enum supv_type {
@@ -118,6 +126,9 @@ struct supv_verdict {
   uint32_t size;
   enum supv_outcome outcome;
   const char* reason; /* one line, e.g. "312 MiB, above 300 MiB"; may be NULL */
+  /* What was measured, for status and dashboards, as monitoring plugins write it:
+   * 'label'=value[unit];[warn];[crit];[min];[max], separated by blanks; may be NULL. */
+  const char* metrics;
 };
 
 /* What a process, or a whole tree of processes, uses. Read once per tick for all conditions. */
@@ -129,6 +140,7 @@ struct supv_usage {
   uint64_t cpu_ns;    /* user + system time as far as it was seen; never goes back, although
                        * processes come and go, so the difference of two polls is what was used */
   uint64_t threads;
+  uint64_t age_ns; /* how long ago the tracked process began */
 };
 
 enum supv_scope { SUPV_SCOPE_TREE = 0, SUPV_SCOPE_PROCESS = 1 };
@@ -173,7 +185,8 @@ struct supv_condition_descriptor {
   void* (*create)(const struct supv_host* host, char* error, size_t room);
   void (*on_event)(void* self, const struct supv_event* event, struct supv_verdict* verdict);
   void (*destroy)(void* self);
-  uint32_t flags; /* supv_flag */
+  uint32_t flags;       /* supv_flag */
+  uint32_t option_size; /* sizeof(struct supv_option): the distance from one option to the next */
 };
 
 #ifdef __cplusplus

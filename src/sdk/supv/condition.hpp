@@ -2,6 +2,7 @@
 
 #include <supv/condition.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -21,6 +22,7 @@ namespace supv::sdk {
 struct Verdict {
   supv_outcome outcome = SUPV_OK;
   std::string reason;
+  std::string metrics = {};  ///< As supv_verdict says.
 };
 
 inline Verdict ok(std::string reason = {}) { return {SUPV_OK, std::move(reason)}; }
@@ -173,13 +175,14 @@ namespace detail {
 struct Instance {
   Condition* condition;
   std::string reason;
+  std::string metrics;
 };
 
 template <typename Class>
 void* create(const supv_host* host, char* error, std::size_t room) noexcept {
   try {
     auto condition = std::make_unique<Class>(Host(host));
-    auto* instance = new Instance{condition.get(), {}};
+    auto* instance = new Instance{condition.get(), {}, {}};
     condition.release();
     return instance;
   } catch (const std::exception& e) {
@@ -209,6 +212,11 @@ inline void on_event(void* self, const supv_event* event, supv_verdict* verdict)
     instance->reason = std::move(said.reason);
     verdict->outcome = said.outcome;
     verdict->reason = instance->reason.c_str();
+    // supvd of an older header does not know what was appended.
+    if (verdict->size >= offsetof(supv_verdict, metrics) + sizeof verdict->metrics) {
+      instance->metrics = std::move(said.metrics);
+      verdict->metrics = instance->metrics.empty() ? nullptr : instance->metrics.c_str();
+    }
   } catch (const std::exception& e) {
     say_thrown(*instance, e.what(), *verdict);
   } catch (...) {
@@ -256,4 +264,5 @@ constexpr std::uint32_t count(NoOptions) { return 0; }
       supv::sdk::detail::create<Class>,                                \
       supv::sdk::detail::on_event,                                     \
       supv::sdk::detail::destroy,                                      \
-      flags}
+      flags,                                                           \
+      sizeof(supv_option)}
