@@ -189,6 +189,10 @@ struct supv_condition_descriptor {
   uint32_t option_size; /* sizeof(struct supv_option): the distance from one option to the next */
 };
 
+/* What a plugin exports, also when everything else in it is compiled as hidden. */
+extern __attribute__((visibility("default")))
+const struct supv_condition_descriptor supv_condition_plugin;
+
 #ifdef __cplusplus
 }
 #endif
