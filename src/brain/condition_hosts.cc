@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "brain/host_line.h"
 #include "brain/living_condition.h"
@@ -14,33 +13,7 @@ namespace {
 constexpr auto kSlow = std::chrono::milliseconds(50);
 constexpr Duration kPatience{10000};
 
-std::string number_text(double value) {
-  return std::floor(value) == value && std::abs(value) < 1e15 ? fmt::format("{:.0f}", value)
-                                                              : fmt::format("{}", value);
-}
-
 }  // namespace
-
-std::string base_units(supv_type type, const std::string& text) {
-  switch (type) {
-    case SUPV_SIZE:
-      if (const auto bytes = parse_size(text)) return std::to_string(*bytes);
-      break;
-    case SUPV_DURATION:
-      if (const auto duration = parse_duration(text)) return std::to_string(duration->count());
-      break;
-    case SUPV_PERCENT:
-      if (const auto percent = parse_percent(text)) return number_text(*percent);
-      break;
-    case SUPV_TEXT:
-    case SUPV_INTEGER:
-    case SUPV_BOOLEAN:
-    case SUPV_CHOICE:
-    case SUPV_LIST:
-      break;
-  }
-  return text;
-}
 
 std::vector<std::pair<std::string, std::string>> condition_options(
     const supv_condition_descriptor& descriptor, const ConditionSpec& spec) {

@@ -18,15 +18,11 @@
 #include "brain/instant_files.h"
 #include "brain/usage.h"
 #include "core/messages.h"
+#include "plugin/options.h"
 
 namespace supv {
 
 class HostLine;
-
-/// The value of an option as a condition gets it: sizes in bytes, durations in milliseconds,
-/// percentages in percent, everything else as it is. Text that is not of the type stays as it is;
-/// the condition then refuses it.
-std::string base_units(supv_type type, const std::string& text);
 
 /// The options of a condition as it gets them, by name: what is written, else the fallback, both in
 /// base units. What has neither is not among them.

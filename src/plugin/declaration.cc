@@ -5,8 +5,8 @@
 
 #include "base/pack.h"
 #include "base/text.h"
-#include "base/units.h"
 #include "plugin/library.h"
+#include "plugin/options.h"
 
 namespace supv {
 namespace {
@@ -38,29 +38,6 @@ bool is_name(std::string_view text) {
   };
   return !text.empty() && text.size() <= 64 && text.front() >= 'a' && text.front() <= 'z' &&
          std::all_of(text.begin(), text.end(), fits);
-}
-
-/// A default that does not read as its own type would be refused at each use.
-bool reads_as(supv_type type, const std::string& text, const std::string& choices) {
-  switch (type) {
-    case SUPV_DURATION:
-      return parse_duration(text).has_value();
-    case SUPV_SIZE:
-      return parse_size(text).has_value();
-    case SUPV_PERCENT:
-      return parse_percent(text).has_value();
-    case SUPV_INTEGER:
-      return !text.empty() &&
-             parse_unsigned(std::string_view(text).substr(text.front() == '-' ? 1 : 0)).has_value();
-    case SUPV_BOOLEAN:
-      return text == "true" || text == "false";
-    case SUPV_CHOICE:
-      return ("|" + choices + "|").find("|" + text + "|") != std::string::npos;
-    case SUPV_TEXT:
-    case SUPV_LIST:
-      return true;
-  }
-  return false;
 }
 
 // What is declared in another process is made there.
@@ -130,6 +107,7 @@ void Declaration::take_option(const supv_option& option) {
     throw BadPlugin(what + "choices are missing");
   if (option.required != 0 && texts.has_fallback)
     throw BadPlugin(fmt::format("option {} is required and has a default", texts.name));
+  // It would be refused at each use.
   if (texts.has_fallback && !reads_as(option.type, texts.fallback, texts.choices))
     throw BadPlugin(fmt::format("{}default '{}' is not of its type", what, texts.fallback));
   texts_.push_back(std::move(texts));

@@ -70,20 +70,30 @@ Fd open_plugin(const std::string& path) {
   return file;
 }
 
-const supv_condition_descriptor& load_plugin(const std::string& path, std::string_view name) {
+void* load_library(const std::string& path) {
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* why = ::dlerror();
-    throw BadPlugin(printable(why == nullptr ? "it cannot be loaded" : why));
-  }
+  if (library != nullptr) return library;
+  const char* why = ::dlerror();
+  throw BadPlugin(printable(why == nullptr ? "it cannot be loaded" : why));
+}
+
+const supv_condition_descriptor& exported_descriptor(void* library) {
   const void* symbol = ::dlsym(library, kSymbol);
   if (symbol == nullptr)
     throw BadPlugin(fmt::format("it does not export {}: it is no condition plugin", kSymbol));
-  const auto& descriptor = *static_cast<const supv_condition_descriptor*>(symbol);
-  if (descriptor.abi != SUPV_CONDITION_ABI) return descriptor;  // Nothing behind it is known.
+  return *static_cast<const supv_condition_descriptor*>(symbol);
+}
+
+void check_name(const supv_condition_descriptor& descriptor, std::string_view name) {
+  if (descriptor.abi != SUPV_CONDITION_ABI) return;  // Nothing behind it is known.
   if (descriptor.name != nullptr && name != descriptor.name)
     throw BadPlugin(fmt::format("it is the condition '{}', so its file must be {}.so",
                                 printable(descriptor.name), printable(descriptor.name)));
+}
+
+const supv_condition_descriptor& load_plugin(const std::string& path, std::string_view name) {
+  const supv_condition_descriptor& descriptor = exported_descriptor(load_library(path));
+  check_name(descriptor, name);
   return descriptor;
 }
 

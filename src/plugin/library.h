@@ -60,9 +60,17 @@ std::string plugin_name(std::string_view path);
 /// must belong to root or to this user, and nobody else may write to them.
 Fd open_plugin(const std::string& path);
 
-/// Loads a plugin and takes its descriptor. Runs the plugin's code: only in a process that may be
-/// lost. Never unloaded: what a C++ library leaves behind at dlclose is a trap. `path` is where it
-/// is opened, `name` what it must be called. Throws BadPlugin.
+/// Loads a plugin, which runs its code: only in a process that may be lost. Never unloaded: what a
+/// C++ library leaves behind at dlclose is a trap. `path` is where it is opened. Throws BadPlugin.
+void* load_library(const std::string& path);
+
+/// The descriptor that a loaded plugin exports. Throws BadPlugin.
+const supv_condition_descriptor& exported_descriptor(void* library);
+
+/// Throws BadPlugin when a plugin of this ABI is not called `name`, as its file is.
+void check_name(const supv_condition_descriptor& descriptor, std::string_view name);
+
+/// The three of them.
 const supv_condition_descriptor& load_plugin(const std::string& path, std::string_view name);
 
 }  // namespace supv
