@@ -7,7 +7,7 @@ from supv import equal
 
 ROOT = supv.HERE.parent.parent
 README = ROOT / "README.md"
-PAGES = sorted((ROOT / "man").glob("*.[1578]"))
+PAGES = sorted((ROOT / "man").glob("*.[13578]"))
 TOP = {"watches", "tasks", "defaults", "vars", "vars_file", "node", "include", "consul", "daemon",
        "contacts", "contact_defaults"}
 
@@ -68,7 +68,8 @@ def check_all(lab, examples):
 
 
 def test_the_examples_of_the_manual_pass_the_check(lab):
-    examples = [one for page in PAGES for one in literal_blocks(page)]
+    # Those of section 3 are in C; sdk_test.py compiles them.
+    examples = [one for page in PAGES if page.suffix != ".3" for one in literal_blocks(page)]
     equal(len(examples) > 30, True, f"examples: {len(examples)}")
     check_all(lab, examples)
 
