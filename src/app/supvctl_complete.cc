@@ -73,13 +73,14 @@ std::vector<std::string> candidates(const Invocation& invocation) {
   if (*command == "completion") return {"bash", "zsh", "fish"};
   if (*command == "kv" && previous == "kv") return {"get", "put", "delete"};
   if (*command == "contact" && previous == "contact") return {"test"};
+  if (*command == "plugin" && previous == "plugin") return {"check"};
   if (*command == "import" && previous == "import") return {"god"};
   if (*command == "conditions") return condition_names();
   if (*command == "signal" && previous == "signal") {
     return {"HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "TSTP", "CONT", "TTIN", "KILL"};
   }
-  const auto without_names = {"load",    "plan",   "check", "import",    "kv",
-                              "contact", "schema", "quit",  "terminate", "version"};
+  const auto without_names = {"load",   "plan", "check",     "import",  "kv",    "contact",
+                              "schema", "quit", "terminate", "version", "plugin"};
   if (std::find(without_names.begin(), without_names.end(), *command) != without_names.end()) {
     return {};
   }

@@ -36,10 +36,12 @@ struct Invocation {
   Duration hold_for{0};
   std::string reason;
   std::string missing;
-  std::string until = "up";        ///< wait --for
-  std::string from;                ///< import: whose files they are, "god".
-  std::string out;                 ///< import -o: the file to write.
-  std::vector<std::string> words;  ///< kv, completion, conditions, __complete: what follows.
+  std::string until = "up";          ///< wait --for
+  std::string from;                  ///< import: whose files they are, "god"; plugin: "check".
+  std::string out;                   ///< import -o: the file to write.
+  bool verbose = false;              ///< plugin check --verbose
+  std::vector<std::string> options;  ///< plugin check: --option NAME=VALUE.
+  std::vector<std::string> words;    ///< kv, completion, conditions, __complete: what follows.
 };
 
 /// What options parsing came to: either an invocation, or text to print and a code to exit with.

@@ -56,6 +56,7 @@ constexpr CommandLine kCommands[] = {
     {"conditions", "Reference of the conditions", kWords},
     {"schema", "JSON schema of watch files", 0},
     {"import", "Another supervisor's configuration as a watch file", kForce},
+    {"plugin", "Try a condition plugin: plugin check FILE.so", 0},
     {"kv", "kv get KEY, kv put KEY VALUE, kv delete KEY", kWords},
     {"contact", "Tell a contact something: contact test NAME", kWords},
     {"quit", "End supvd; processes stay", kForce},
@@ -130,6 +131,13 @@ void add_own(CLI::App& sub, const std::string& name, Invocation& invocation, Tex
     sub.add_option("FROM", invocation.from, "god")->required();
     sub.add_option("FILE", invocation.files, "Its configuration files")->required();
     sub.add_option("-o,--out", invocation.out, "Write the watch file there; else standard output");
+  } else if (name == "plugin") {
+    sub.add_option("WHAT", invocation.from, "check")->required();
+    sub.add_option("FILE", invocation.files, "The plugin, NAME.so")->required();
+    sub.add_option("--option", invocation.options, "NAME=VALUE, as in a watch file")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    sub.add_flag("--verbose", invocation.verbose, "With the reference of the condition");
   } else if (name == "signal") {
     sub.add_option("SIG", texts.signal, "Signal name or number")->required()->check(signal_text());
   }

@@ -1,0 +1,226 @@
+#include "plugin/check_subject.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "plugin/metrics.h"
+
+namespace supv {
+namespace {
+
+using Level = Finding::Level;
+
+constexpr std::size_t kErrorRoom = 256;
+constexpr char kCanary = '\x5A';
+constexpr std::size_t kMostReason = 1024;
+constexpr std::size_t kMostText = 64 * std::size_t{1024};
+constexpr int kMostAnswers = 16;
+constexpr std::size_t kAppended = 64;
+
+// An exception that comes here ends the process; see note_last_words().
+void* call_create(const supv_condition_descriptor& condition, const supv_host* host, char* error,
+                  std::size_t room) noexcept {
+  return condition.create(host, error, room);
+}
+void call_on_event(const supv_condition_descriptor& condition, void* self, const supv_event* event,
+                   supv_verdict* verdict) noexcept {
+  condition.on_event(self, event, verdict);
+}
+void call_destroy(const supv_condition_descriptor& condition, void* self) noexcept {
+  condition.destroy(self);
+}
+
+/// Writes over what lies where a function that has returned, or memory that is free, left it.
+void stir() {
+  volatile char stack[8192];
+  for (std::size_t i = 0; i < sizeof stack; i += 8) stack[i] = kCanary;
+  std::array<void*, 12> blocks{};
+  std::size_t size = 24;
+  for (void*& block : blocks) {
+    block = std::malloc(size);
+    if (block != nullptr) std::memset(block, kCanary, size);
+    size += size / 2;
+  }
+  for (void* block : blocks) std::free(block);
+}
+
+bool has_control(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; });
+}
+
+}  // namespace
+
+Subject::Subject(CallWatch& watch, const PluginOptions& options, bool longer)
+    : watch_(watch),
+      host_(options, longer),
+      event_(sizeof(supv_event) + kAppended),
+      verdict_(sizeof(supv_verdict) + kAppended) {}
+
+bool Subject::create() {
+  std::array<char, kErrorRoom * 2> error;
+  error.fill(kCanary);
+  error[0] = '\0';
+  watch_.before(Spot::create);
+  self_ = call_create(watch_.descriptor(), host_.host(), error.data(), kErrorRoom);
+  watch_.after("create");
+  const bool overrun =
+      std::any_of(error.begin() + kErrorRoom, error.end(), [](char c) { return c != kCanary; });
+  if (overrun)
+    watch_.once(Level::wrong, "overrun",
+                fmt::format("create writes more than `room` ({}) bytes to `error`", kErrorRoom));
+  host_.take_awaited();
+  if (self_ != nullptr) return true;
+  const std::size_t size = ::strnlen(error.data(), kErrorRoom);
+  if (size == kErrorRoom)
+    watch_.once(Level::wrong, "unterminated", "create leaves `error` without its final NUL");
+  if (size == 0)
+    watch_.once(Level::wrong, "unexplained", "create returns NULL and does not say why in `error`");
+  why_ = printable({error.data(), std::min(size, kErrorRoom - 1)});
+  return false;
+}
+
+supv_outcome Subject::tick() {
+  host_.step();
+  supv_event event{};
+  event.kind = SUPV_TICK;
+  return answer_all(call(Spot::tick, event));
+}
+
+supv_outcome Subject::end(int code, int signal) {
+  host_.step();
+  supv_event event{};
+  event.kind = SUPV_ENDED;
+  event.exit_code = code;
+  event.exit_signal = signal;
+  return answer_all(call(Spot::ended, event));
+}
+
+supv_outcome Subject::tell_unknown_event(int kind) {
+  supv_event event{};
+  event.kind = static_cast<supv_event_kind>(kind);
+  return answer_all(call(Spot::unknown_event, event));
+}
+
+supv_outcome Subject::answer_all(supv_outcome outcome) {
+  for (int round = 0; outcome == SUPV_PENDING; ++round) {
+    const Awaited awaited = host_.take_awaited();
+    if (awaited == Awaited::nothing) {
+      if (!host_.take_concluded())
+        watch_.once(Level::wrong, "pending",
+                    "it answers SUPV_PENDING and has asked for nothing: supvd waits in vain");
+      return SUPV_UNKNOWN;
+    }
+    if (round == kMostAnswers) {
+      watch_.once(Level::warning, "asks",
+                  fmt::format("after {} answers to one question it still asks for more", round));
+      return SUPV_UNKNOWN;
+    }
+    supv_event event{};
+    event.kind = SUPV_REPLY;
+    event.reply = host_.reply(awaited);
+    outcome = call(Spot::reply, event);
+  }
+  host_.take_awaited();
+  return outcome;
+}
+
+supv_outcome Subject::call(Spot spot, supv_event event) {
+  const std::size_t more = host_.longer() ? kAppended : 0;
+  event.monotonic_ns = host_.monotonic_ns();
+  event.wall_ns = host_.wall_ns();
+  event.armed_wall_ns = host_.wall_ns() - (host_.monotonic_ns() - std::int64_t{1000'000'000'000});
+  event.size = static_cast<std::uint32_t>(sizeof event + more);
+  supv_verdict verdict{};
+  verdict.size = static_cast<std::uint32_t>(sizeof verdict + more);
+  verdict.outcome = SUPV_UNKNOWN;
+  std::memset(event_.last(event.size), 0xA5, event.size);
+  std::memset(verdict_.last(verdict.size), 0xA5, verdict.size);
+  auto* given = new (event_.last(event.size)) supv_event(event);
+  auto* said = new (verdict_.last(verdict.size)) supv_verdict(verdict);
+  watch_.before(spot);
+  call_on_event(watch_.descriptor(), self_, given, said);
+  watch_.after("on_event");
+  if (!host_.foreign_path().empty())
+    watch_.once(Level::warning, "path",
+                fmt::format("it asks host->read for {}, which is neither below /proc nor /sys",
+                            printable(host_.foreign_path())));
+  watch_.sheet().at(Spot::verdict);
+  judge(*said);
+  return said->outcome;
+}
+
+bool Subject::tick_without_metrics() {
+  constexpr std::size_t kKnown = offsetof(supv_verdict, metrics);
+  host_.step();
+  supv_event event{};
+  event.size = sizeof event;
+  event.monotonic_ns = host_.monotonic_ns();
+  event.wall_ns = host_.wall_ns();
+  auto* given = new (event_.last(sizeof event)) supv_event(event);
+  supv_verdict verdict{};
+  verdict.size = kKnown;
+  verdict.outcome = SUPV_UNKNOWN;
+  std::memset(&verdict.metrics, kCanary, sizeof verdict.metrics);
+  const char* untouched = verdict.metrics;
+  watch_.before(Spot::tick);
+  call_on_event(watch_.descriptor(), self_, given, &verdict);
+  watch_.after("on_event");
+  host_.take_awaited();
+  return verdict.metrics == untouched;
+}
+
+void Subject::destroy() {
+  if (self_ == nullptr) return;
+  watch_.before(Spot::destroy);
+  call_destroy(watch_.descriptor(), self_);
+  watch_.after("destroy");
+  self_ = nullptr;
+}
+
+void Subject::judge(const supv_verdict& verdict) {
+  const int outcome = static_cast<int>(verdict.outcome);
+  if (outcome < SUPV_OK || outcome > SUPV_PENDING)
+    watch_.once(Level::wrong, "outcome",
+                fmt::format("it answers the outcome {}, which does not exist", outcome));
+  if (verdict.reason != nullptr) judge_reason(verdict.reason);
+  if (verdict.metrics != nullptr) judge_metrics(verdict.metrics);
+}
+
+void Subject::judge_reason(const char* reason) {
+  const std::string said(reason, ::strnlen(reason, kMostReason + 1));
+  if (said.size() > kMostReason)
+    return watch_.once(Level::wrong, "long",
+                       fmt::format("a reason is longer than {} bytes, or has no end", kMostReason));
+  if (has_control(said))
+    watch_.once(Level::wrong, "control",
+                fmt::format("a reason has control characters; it is one line of text: '{}'",
+                            printable(std::string_view(said).substr(0, 80))));
+  stir();
+  if (said.compare(0, said.size(), reason, ::strnlen(reason, kMostReason + 1)) != 0)
+    watch_.once(Level::wrong, "unstable",
+                "a reason changes after the call: it must live until the next call");
+}
+
+void Subject::judge_metrics(const char* metrics) {
+  const std::string said(metrics, ::strnlen(metrics, kMostText + 1));
+  if (said.size() > kMostText)
+    return watch_.once(Level::wrong, "metrics",
+                       fmt::format("metrics are longer than {} bytes, or have no end", kMostText));
+  std::string error;
+  parse_metrics(said, error);
+  if (!error.empty()) watch_.once(Level::wrong, "metrics", "metrics cannot be read: " + error);
+  stir();
+  if (said.compare(0, said.size(), metrics, ::strnlen(metrics, kMostText + 1)) != 0)
+    watch_.once(Level::wrong, "unstable metrics",
+                "metrics change after the call: they must live until the next call");
+}
+
+}  // namespace supv
