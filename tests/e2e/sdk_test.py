@@ -1,6 +1,7 @@
 """What an author of a plugin gets: headers, CMake package and pkg-config file work below any prefix,
 in C and in C++, and the examples of supv-plugin(3) and of examples/plugin are what they say."""
 import os
+import re
 import shutil
 
 import supv
@@ -63,11 +64,12 @@ def flags(lab, prefix, *options):
                    env={"PKG_CONFIG_PATH": f"{prefix}/share/pkgconfig"}).ok().out.split()
 
 
-def compile_line(lab, prefix, compiler, source, *options):
+def compile_line(lab, prefix, compiler, source):
     """The single line that makes a plugin, as the manual has it."""
     plugin = source.with_suffix(".so")
-    lab.run(*compiler, *WARNINGS, source, "-o", plugin, *flags(lab, prefix, "--cflags", "--libs"),
-            *options, timeout=240).ok()
+    name, *options = compiler
+    lab.run(name, *WARNINGS, *options, source, "-o", plugin,
+            *flags(lab, prefix, "--cflags", "--libs"), timeout=240).ok()
     return plugin
 
 
@@ -177,6 +179,47 @@ def test_the_examples_of_the_manual_are_plugins(lab):
     usage = [text for text in blocks if text.startswith("plugins:")]
     equal(len(usage), 1, "watch files that use them")
     lab.run(prefix / "bin" / "supvctl", "check", lab.write("page.watch.yaml", usage[0])).ok()
+
+
+def of_another_age(lab, prefix, change):
+    """Changes the installed header."""
+    header = prefix / "include" / "supv" / "condition.h"
+    was = header.read_text()
+    became = change(was)
+    equal(became != was, True, "the header is another one")
+    header.write_text(became)
+
+
+def without(header, *fields):
+    """The header from before these fields were appended."""
+    for field in fields:
+        contains(header, field)
+        header = re.sub(rf"\n[^\n]*{re.escape(field)}[^;]*;( /\*.*?\*/)?", "", header, flags=re.S)
+    return header
+
+
+def test_a_plugin_with_an_older_header_works(lab):
+    prefix = install(lab)
+    of_another_age(lab, prefix, lambda header: without(
+        header, "const char* metrics", "uint64_t age_ns", "uint32_t option_size", "size_t (*pids)",
+        "int64_t armed_wall_ns"))
+    source = lab.write("plain.c", PLAIN_C.replace(
+        "    .option_size = sizeof(struct supv_option),\n", ""))
+    accepted(lab, compile_line(lab, prefix, ["gcc", "-std=c11"], source), prefix)
+
+
+def test_a_plugin_with_a_newer_header_works(lab):
+    prefix = install(lab)
+    of_another_age(lab, prefix, lambda header: re.sub(
+        r"(\nstruct \w+ \{\n.*?)\n\};", r"\1\n  uint64_t later[3];\n};", header, flags=re.S))
+    source = example(lab) / "queue_length.cc"
+    plugin = compile_line(lab, prefix, ["g++", "-std=c++17", "-Wno-missing-field-initializers"],
+                          source)
+    accepted(lab, plugin, prefix)
+    described = lab.run(prefix / "bin" / "supvctl", "conditions", "queue_length",
+                        env={"SUPV_PLUGIN_PATH": str(source.parent)}).ok().out
+    for option in ("address", "queue", "above", "password"):
+        contains(described, option)
 
 
 supv.main(globals())
