@@ -172,6 +172,22 @@ class Condition {
 
 namespace detail {
 
+inline char printable(char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7F ? ' ' : c; }
+
+/// What a reason has to be, whatever text an exception or a peer put into it.
+inline std::string one_line(std::string text) {
+  constexpr std::size_t kMost = 1000;
+  if (text.size() > kMost) {
+    std::size_t end = kMost;
+    // Not in the middle of a character of UTF-8.
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    text.resize(end);
+    text += "...";
+  }
+  for (char& c : text) c = printable(c);
+  return text;
+}
+
 struct Instance {
   Condition* condition;
   std::string reason;
@@ -187,6 +203,7 @@ void* create(const supv_host* host, char* error, std::size_t room) noexcept {
     return instance;
   } catch (const std::exception& e) {
     std::snprintf(error, room, "%s", e.what());
+    for (char* at = error; room > 0 && *at != '\0'; ++at) *at = printable(*at);
   } catch (...) {
     std::snprintf(error, room, "unknown exception");
   }
@@ -197,7 +214,7 @@ inline void say_thrown(Instance& instance, const char* what, supv_verdict& verdi
   verdict.outcome = SUPV_UNKNOWN;
   verdict.reason = "the condition threw an exception";
   try {
-    instance.reason = std::string("the condition threw: ") + what;
+    instance.reason = one_line(std::string("the condition threw: ") + what);
     verdict.reason = instance.reason.c_str();
   } catch (...) {
   }
@@ -209,7 +226,7 @@ inline void on_event(void* self, const supv_event* event, supv_verdict* verdict)
     Verdict said = event->kind == SUPV_ENDED   ? instance->condition->ended(*event)
                    : event->kind == SUPV_REPLY ? instance->condition->answered(*event->reply)
                                                : instance->condition->poll(*event);
-    instance->reason = std::move(said.reason);
+    instance->reason = one_line(std::move(said.reason));
     verdict->outcome = said.outcome;
     verdict->reason = instance->reason.c_str();
     // supvd of an older header does not know what was appended.
