@@ -125,7 +125,7 @@ struct Subject {
   supv_outcome say(supv_event event) {
     REQUIRE_MESSAGE(self != nullptr, error);
     event.size = sizeof event;
-    supv_verdict verdict{sizeof(supv_verdict), SUPV_UNKNOWN, nullptr};
+    supv_verdict verdict{sizeof(supv_verdict), SUPV_UNKNOWN, nullptr, nullptr};
     descriptor.on_event(self, &event, &verdict);
     reason = verdict.reason ? verdict.reason : "";
     return verdict.outcome;
