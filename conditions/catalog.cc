@@ -16,6 +16,7 @@ extern const supv_condition_descriptor supv_condition_file_touched;
 extern const supv_condition_descriptor supv_condition_http_response_code;
 extern const supv_condition_descriptor supv_condition_load_average;
 extern const supv_condition_descriptor supv_condition_log_match;
+extern const supv_condition_descriptor supv_condition_lua;
 extern const supv_condition_descriptor supv_condition_memory_usage;
 extern const supv_condition_descriptor supv_condition_oom_killed;
 extern const supv_condition_descriptor supv_condition_pressure;
@@ -261,6 +262,7 @@ std::string special_example(std::string_view name) {
   if (name == "schedule") return "- schedule: { cron: \"0 4 * * *\" }";
   if (name == "exec")
     return "- exec: { command: /usr/lib/nagios/plugins/check_disk -w 20% -c 10% }";
+  if (name == "lua") return "- lua: { script: memory() > 300 * MB and uptime() > 60 }";
   if (name == "load_average") return "- load_average: { above: 8 }";
   if (name == "fd_usage") return "- fd_usage: { above: 80% }";
   return {};
@@ -290,6 +292,7 @@ const std::vector<const supv_condition_descriptor*>& builtin_conditions() {
       &supv_condition_http_response_code,
       &supv_condition_load_average,
       &supv_condition_log_match,
+      &supv_condition_lua,
       &supv_condition_memory_usage,
       &kNot,
       &supv_condition_oom_killed,

@@ -50,4 +50,4 @@ without_service_starts() {
 
 # What building the two programs takes.
 build_packages=(build-essential cmake ninja-build pkg-config libcurl4-openssl-dev libyaml-cpp-dev
-  libfmt-dev libcli11-dev nlohmann-json3-dev libmicrohttpd-dev)
+  libfmt-dev libcli11-dev liblua5.4-dev nlohmann-json3-dev libmicrohttpd-dev)
