@@ -13,7 +13,6 @@
 #include <cctype>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <new>
 
 #include "base/fd.h"
@@ -86,7 +85,9 @@ Sheet*& last_sheet() {
   return sheet;
 }
 
-[[noreturn]] void leave(const char* text) {
+}  // namespace
+
+void leave_with_last_words(const char* text) {
   if (Sheet* sheet = last_sheet()) {
     std::array<char, 256> line;
     std::snprintf(line.data(), line.size(), "%s in %s", text, sheet->spot().c_str());
@@ -96,15 +97,18 @@ Sheet*& last_sheet() {
   ::_exit(1);
 }
 
-}  // namespace
-
 void note_last_words(Sheet& sheet) {
   last_sheet() = &sheet;
-  std::set_terminate([] { leave("throws an exception through the C interface"); });
+  // An exception of the plugin is thrown by another copy of the unwinder than ours, and can only be
+  // caught here when ours has been used before.
+  try {
+    throw 0;
+  } catch (int) {
+  }
   std::set_new_handler([] {
     std::set_new_handler(nullptr);
     ::malloc_trim(0);
-    leave("uses all the memory that supvd gives it (256 MiB)");
+    leave_with_last_words("uses all the memory that supvd gives it (256 MiB)");
   });
 }
 
@@ -171,8 +175,9 @@ void CallWatch::look(const char* where) {
   if (sheet_.printed() > kMostPrinted)
     stop(fmt::format("{} prints more than {} bytes", where, kMostPrinted));
   if (const std::size_t bytes = private_bytes(); bytes > kMostMemory)
-    stop(fmt::format("{} has taken {}; supvd gives a plugin {} in all", where, format_size(bytes),
-                     "256MiB"));
+    stop(fmt::format(
+        "{} has taken {}{}; supvd gives a plugin 256MiB in all", where, format_size(bytes),
+        live_threads() > 1 ? fmt::format(", stacks of {} threads included", live_threads()) : ""));
 }
 
 CallWatch::Times CallWatch::take_times() {

@@ -40,10 +40,11 @@ void Trial::load() {
   if (others.empty()) {
     sheet_.note(Level::ok, "exports supv_condition_plugin and nothing else");
   } else {
-    sheet_.note(Level::warning,
-                fmt::format("exports {} names besides supv_condition_plugin, such as {}: link with "
-                            "-Wl,--version-script=condition.map",
-                            others.size(), printable(others.front())));
+    sheet_.note(
+        Level::warning,
+        fmt::format("exports {} name{} besides supv_condition_plugin, such as {}: link "
+                    "with -Wl,--version-script=condition.map",
+                    others.size(), others.size() == 1 ? "" : "s", printable(others.front())));
   }
   declare(raw);
 }
@@ -70,6 +71,7 @@ void Trial::declare(const supv_condition_descriptor& raw) {
                                      known.option_count == 1 ? "" : "s"));
   praise_texts();
   watch_ = std::make_unique<CallWatch>(sheet_, known);
+  sheet_.enter("load");
   watch_->after_loading();
 }
 

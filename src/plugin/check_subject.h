@@ -66,6 +66,8 @@ class Subject {
   Subject(const Subject&) = delete;
   Subject& operator=(const Subject&) = delete;
 
+  /// What it says may be as odd as the options that it was given.
+  void forgive_texts() { forgiving_ = true; }
   /// False: it was refused, why() says why.
   bool create();
   const std::string& why() const { return why_; }
@@ -89,6 +91,7 @@ class Subject {
   Edge event_;
   Edge verdict_;
   void* self_ = nullptr;
+  bool forgiving_ = false;
   std::string why_;
 };
 
@@ -98,7 +101,10 @@ std::size_t allocated_bytes();
 int open_descriptors();
 int live_threads();
 
-/// From now on an exception that leaves the plugin, and memory that runs out, is noted there.
+/// From now on memory that runs out is noted there.
 void note_last_words(Sheet& sheet);
+/// Notes what has just become of the plugin, with the call that it happened in, and ends the
+/// process.
+[[noreturn]] void leave_with_last_words(const char* text);
 
 }  // namespace supv

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "base/text.h"
+#include "base/units.h"
+#include "plugin/check_growth.h"
 #include "plugin/options.h"
 
 namespace supv {
@@ -19,22 +21,10 @@ constexpr int kWarmUp = 200;
 constexpr int kPolls = 10;
 constexpr std::chrono::nanoseconds kOften{1'000'000};
 
-/// How a number grew over four equal parts: never less than this much in any of them.
-class Growth {
- public:
-  void sample(std::size_t value) { values_.push_back(value); }
-  bool complete() const { return values_.size() == 5; }
-  std::size_t least() const {
-    if (!complete()) return 0;
-    std::size_t least = SIZE_MAX;
-    for (std::size_t i = 1; i < values_.size(); ++i)
-      least = std::min(least, values_[i] > values_[i - 1] ? values_[i] - values_[i - 1] : 0);
-    return least;
-  }
-
- private:
-  std::vector<std::size_t> values_;
-};
+std::string time_text(std::chrono::nanoseconds time) {
+  const auto ns = static_cast<double>(time.count());
+  return ns < 1e6 ? fmt::format("{:.1f} us", ns / 1e3) : fmt::format("{:.0f} ms", ns / 1e6);
+}
 
 std::vector<std::string> bad_values(supv_type type) {
   switch (type) {
@@ -64,7 +54,6 @@ void Trial::run() {
     load();
     choose_options();
     create();
-    try_values();
     if (declaration_->descriptor().kind == SUPV_EXIT) {
       tell_endings();
     } else {
@@ -72,6 +61,7 @@ void Trial::run() {
     }
     tell_odd_events();
     live_and_die();
+    try_values();
   } catch (const TrialOver&) {
   } catch (const std::exception& error) {
     sheet_.note(Level::wrong, error.what());
@@ -86,7 +76,9 @@ bool Trial::over(steady_clock::time_point began) const {
 void Trial::create() {
   Subject subject(*watch_, options_);
   if (!subject.create()) {
-    sheet_.note(Level::wrong, fmt::format("it refuses its options: {}", subject.why()));
+    sheet_.note(Level::wrong, subject.why().empty()
+                                  ? "it refuses its options"
+                                  : "it refuses its options: " + subject.why().substr(0, 120));
     if (!guessed_.empty())
       sheet_.note(
           Level::warning,
@@ -117,6 +109,7 @@ void Trial::try_value(const supv_option& option, const std::string& value) {
     if (one.first != option.name) options.push_back(one);
   options.emplace_back(option.name, value);
   Subject subject(*watch_, options);
+  subject.forgive_texts();
   if (!subject.create()) {
     ++refused_;
     return;
@@ -144,17 +137,10 @@ void Trial::tick() {
   for (; ticks < kTicks && !over(began); ++ticks) {
     if (ticks >= kWarmUp && (ticks - kWarmUp) % ((kTicks - kWarmUp) / 4) == 0)
       bytes.sample(allocated_bytes());
-    if (ticks % 25 == 0 && ticks >= 25 && ticks <= 125) {
+    if (ticks % 5 == 0 && ticks >= 5 && ticks <= 25) {
       descriptors.sample(static_cast<std::size_t>(open_descriptors()));
       threads.sample(static_cast<std::size_t>(live_threads()));
-      if (descriptors.least() >= 25)
-        sheet_.note(Level::wrong, fmt::format("opens {} descriptor(s) with each poll and keeps "
-                                              "them",
-                                              descriptors.least() / 25));
-      if (threads.least() >= 25)
-        sheet_.note(Level::wrong,
-                    fmt::format("starts {} thread(s) with each poll", threads.least() / 25));
-      if (descriptors.least() >= 25 || threads.least() >= 25) break;
+      if (descriptors.least() >= 5 || threads.least() >= 5) break;
     }
     const auto outcome = static_cast<unsigned>(subject.tick());
     if (outcome < outcomes.size()) ++outcomes[outcome];
@@ -162,6 +148,13 @@ void Trial::tick() {
   bytes.sample(allocated_bytes());
   const CallWatch::Times times = watch_->take_times();
   subject.destroy();
+  if (descriptors.least() >= 5)
+    sheet_.note(Level::wrong, fmt::format("opens {} with each poll and keeps {}",
+                                          counted(descriptors.least() / 5, "descriptor"),
+                                          descriptors.least() < 10 ? "it" : "them"));
+  if (threads.least() >= 5)
+    sheet_.note(Level::wrong,
+                fmt::format("starts {} with each poll", counted(threads.least() / 5, "thread")));
   if (const std::size_t least = bytes.least(); least >= 200)
     sheet_.note(Level::warning,
                 fmt::format("needs {} bytes more with each poll of one run, and has no limit in "
@@ -171,8 +164,8 @@ void Trial::tick() {
               fmt::format("asked {} times: {} ok, {} fire, {} unknown", ticks, outcomes[SUPV_OK],
                           outcomes[SUPV_FIRE], outcomes[SUPV_UNKNOWN]));
   if (ticks < kTicks && over(began))
-    sheet_.note(Level::warning, fmt::format("only {} of {} polls in {} ms", ticks, kTicks,
-                                            check_.patience.count()));
+    sheet_.note(Level::warning, fmt::format("only {} of {} polls in {}", ticks, kTicks,
+                                            format_duration(check_.patience)));
   say_times("poll", times);
 }
 
@@ -200,9 +193,8 @@ void Trial::tell_endings() {
 void Trial::say_times(const char* what, const CallWatch::Times& times) {
   if (times.calls == 0) return;
   const auto average = times.sum / static_cast<std::int64_t>(times.calls);
-  const std::string text = fmt::format("a {} takes {:.1f} us, the longest {:.1f} us", what,
-                                       static_cast<double>(average.count()) / 1e3,
-                                       static_cast<double>(times.longest.count()) / 1e3);
+  const std::string text = fmt::format("a {} takes {}, the longest {}", what, time_text(average),
+                                       time_text(times.longest));
   if (!watch_->waits() && average > kOften) {
     sheet_.note(Level::warning, text + ": too long without SUPV_WAITS");
   } else {
@@ -233,55 +225,6 @@ void Trial::tell_odd_events() {
   sheet_.note(Level::ok,
               "stands an end, an event that it does not know and structs that are "
               "larger than it knows");
-}
-
-void Trial::live_and_die() {
-  sheet_.enter("instances");
-  const auto began = steady_clock::now();
-  const bool exits = declaration_->descriptor().kind == SUPV_EXIT;
-  const auto live = [&](int polls) {
-    Subject subject(*watch_, options_);
-    if (!subject.create()) throw BadPlugin("it refuses now what it took before: " + subject.why());
-    for (int i = 0; i < polls && !exits; ++i) subject.tick();
-    if (exits && polls > 0) subject.end(0, 0);
-    subject.destroy();
-  };
-  const auto grow = [&](int instances, int polls) {
-    for (int i = 0; i < 20 && !over(began); ++i) live(polls);
-    Growth bytes;
-    for (int i = 0; i < instances && !over(began); ++i) {
-      if (i % (instances / 4) == 0) bytes.sample(allocated_bytes());
-      live(polls);
-    }
-    bytes.sample(allocated_bytes());
-    return bytes.complete() && !over(began)
-               ? bytes.least() / static_cast<std::size_t>(instances / 4)
-               : 0;
-  };
-  live(kPolls);
-  const int descriptors = open_descriptors();
-  const int threads = live_threads();
-  const std::size_t each = grow(200, kPolls);
-  const std::size_t empty = grow(200, 0);
-  if (empty > 0) sheet_.note(Level::wrong, fmt::format("leaks {} bytes with each instance", empty));
-  if (each > empty)
-    sheet_.note(Level::wrong,
-                fmt::format("leaks {} bytes with each {}", (each - empty) / (exits ? 1 : kPolls),
-                            exits ? "end" : "poll"));
-  if (over(began))
-    return sheet_.note(Level::warning,
-                       fmt::format("too slow to look for leaks: 440 instances take longer than "
-                                   "{} ms",
-                                   check_.patience.count()));
-  const int left = open_descriptors() - descriptors;
-  if (left >= 200)
-    sheet_.note(Level::wrong,
-                fmt::format("leaves {} descriptor(s) open with each instance", left / 200));
-  const int running = live_threads() - threads;
-  if (running >= 200)
-    sheet_.note(Level::wrong, fmt::format("leaves {} thread(s) with each instance", running / 200));
-  if (empty == 0 && each == 0 && left < 200 && running < 200)
-    sheet_.note(Level::ok, "440 instances leave no memory, descriptor, thread or process behind");
 }
 
 }  // namespace supv

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "plugin/check.h"
 #include "plugin/check_sheet.h"
@@ -30,9 +33,11 @@ class Trial {
   void tell_endings();
   void tell_odd_events();
   void live_and_die();
+  void live(int polls);
+  bool leaves_nothing_open(std::chrono::steady_clock::time_point began);
+  std::optional<std::size_t> leak(int polls, std::chrono::steady_clock::time_point began);
   void say_times(const char* what, const CallWatch::Times& times);
 
-  Finding::Level ok() const { return Finding::Level::ok; }
   bool over(std::chrono::steady_clock::time_point began) const;
 
   Sheet& sheet_;

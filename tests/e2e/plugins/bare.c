@@ -1,0 +1,3 @@
+/* A library that is no plugin. */
+int bare_number(void);
+int bare_number(void) { return 17; }
