@@ -9,7 +9,7 @@ ROOT = supv.HERE.parent.parent
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "man").glob("*.[13578]"))
 TOP = {"watches", "tasks", "defaults", "vars", "vars_file", "node", "include", "consul", "daemon",
-       "contacts", "contact_defaults"}
+       "plugins", "contacts", "contact_defaults"}
 
 
 def literal_blocks(page):

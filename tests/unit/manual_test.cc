@@ -118,6 +118,7 @@ TEST_CASE("supv.watch(5) has every key, with the words of the table") {
   check_level(section(text, "Sh CONSUL"), cluster_level().keys);
   check_level(section(text, "Sh DAEMON"), daemon_level().keys);
   check_level(section(text, "Sh NODE"), node_level().keys);
+  check_level(section(text, "Sh PLUGINS"), plugins_level().keys);
 }
 
 TEST_CASE("supv-conditions(7) has every condition, with the words of its declaration") {
