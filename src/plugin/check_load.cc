@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 
 #include "base/text.h"
 #include "plugin/check_exports.h"
@@ -69,6 +70,12 @@ void Trial::declare(const supv_condition_descriptor& raw) {
   sheet_.enter("declaration");
   sheet_.note(Level::ok, fmt::format("{}; {} option{}", when_asked(known.kind), known.option_count,
                                      known.option_count == 1 ? "" : "s"));
+  const bool says_size =
+      raw.size >= offsetof(supv_condition_descriptor, option_size) + sizeof raw.option_size &&
+      raw.option_size != 0;
+  if (known.option_count > 0 && !says_size)
+    sheet_.note(Level::warning,
+                "the descriptor does not say option_size, sizeof(struct supv_option)");
   praise_texts();
   watch_ = std::make_unique<CallWatch>(sheet_, known);
   sheet_.enter("load");

@@ -12,6 +12,8 @@ namespace supv {
 namespace {
 
 constexpr std::uint32_t kMostOptions = 256;
+/// What an option had when ABI 1 began: that of a plugin which does not say.
+constexpr std::size_t kFirstOptionSize = offsetof(supv_option, choices) + sizeof(const char*);
 constexpr std::size_t kMostText = 4096;
 constexpr std::uint32_t kPackVersion = 1;
 
@@ -78,7 +80,7 @@ Declaration::Declaration(const supv_condition_descriptor& descriptor) {
   if (descriptor_.option_count > 0 && descriptor_.options == nullptr)
     throw BadPlugin("its options are null");
   const std::size_t step =
-      descriptor_.option_size == 0 ? sizeof(supv_option) : descriptor_.option_size;
+      descriptor_.option_size == 0 ? kFirstOptionSize : descriptor_.option_size;
   if (step < offsetof(supv_option, choices) || step > 4096)
     throw BadPlugin(fmt::format("an option of {} bytes makes no sense", step));
   const auto* at = reinterpret_cast<const char*>(descriptor_.options);
