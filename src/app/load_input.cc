@@ -7,8 +7,26 @@
 #include "app/node_facts.h"
 #include "app/places.h"
 #include "conditions/catalog.h"
+#include "plugin/ask.h"
 
 namespace supv {
+namespace {
+
+/// Asks it, and waits for the answer.
+FileAccess::Plugin plugin(const std::string& path, const FileAccess::Options* tried) {
+  using State = FileAccess::Plugin::State;
+  std::vector<PluginOptions> options;
+  if (tried != nullptr) options.push_back(*tried);
+  PluginFacts facts = ask_plugin(path, options, Confinement{});
+  if (!facts.error.empty()) {
+    return tried == nullptr ? FileAccess::Plugin{State::refused, facts.error}
+                            : FileAccess::Plugin{State::known, facts.error};
+  }
+  if (tried == nullptr) return {State::known, std::move(facts.declaration)};
+  return {State::known, facts.refusals.empty() ? "" : facts.refusals.front()};
+}
+
+}  // namespace
 
 LoadInput load_input(const std::vector<std::string>& paths) {
   LoadInput input;
@@ -21,7 +39,9 @@ LoadInput load_input(const std::vector<std::string>& paths) {
   }
   input.node = node_facts;
   input.watch_dirs = watch_dirs();
+  input.plugin_dirs = plugin_dirs();
   input.catalog = builtin_conditions();
+  input.files.plugin = plugin;
   return input;
 }
 

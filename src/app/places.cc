@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <cstdlib>
+#include <sstream>
 
 namespace supv {
 namespace {
@@ -104,6 +106,23 @@ std::vector<std::string> watch_dirs() {
   for (const char* fixed : {"/usr/local/share/supv/watches", "/usr/share/supv/watches"}) {
     if (is_directory(fixed)) dirs.emplace_back(fixed);
   }
+  return dirs;
+}
+
+std::vector<std::string> plugin_dirs() {
+  std::vector<std::string> dirs;
+  const auto add = [&dirs](const std::string& dir) {
+    const bool known = std::find(dirs.begin(), dirs.end(), dir) != dirs.end();
+    if (!known && !dir.empty() && dir.front() == '/' && is_directory(dir)) dirs.push_back(dir);
+  };
+  std::istringstream chosen(variable("SUPV_PLUGIN_PATH"));
+  for (std::string dir; std::getline(chosen, dir, ':');) add(dir);
+  // PREFIX/sbin/supvd -> PREFIX/lib/supv/conditions
+  const std::string program = own_program();
+  const std::string folder = program.substr(0, std::min(program.rfind('/'), program.size()));
+  add(folder.substr(0, std::min(folder.rfind('/'), folder.size())) + "/lib/supv/conditions");
+  add("/usr/local/lib/supv/conditions");
+  add("/usr/lib/supv/conditions");
   return dirs;
 }
 

@@ -21,6 +21,10 @@ std::vector<std::string> other_sockets();
 /// Folders of ready-made watches: beside the program's installation prefix, and the source tree's.
 std::vector<std::string> watch_dirs();
 
+/// Folders of condition plugins: $SUPV_PLUGIN_PATH, beside the program's installation prefix, and
+/// the usual ones.
+std::vector<std::string> plugin_dirs();
+
 /// `path` made absolute against the working directory; never resolves symlinks.
 std::string absolute_path(const std::string& path);
 

@@ -142,6 +142,15 @@ string_view nearest_word(string_view word, const std::vector<string_view>& words
   return best;
 }
 
+std::string escape_glob(string_view path) {
+  std::string pattern;
+  for (const char c : path) {
+    if (c == '*' || c == '?' || c == '[' || c == '\\') pattern += '\\';
+    pattern += c;
+  }
+  return pattern;
+}
+
 std::string printable(string_view bytes) {
   std::string out;
   out.reserve(bytes.size());

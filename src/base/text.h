@@ -9,6 +9,9 @@ namespace supv {
 /// Shell-style match of the whole text: `*`, `?`, `[a-z]`, no special rule for `/` or dots.
 bool glob_match(std::string_view pattern, std::string_view text);
 
+/// `path` as a pattern of glob(3) that matches it alone.
+std::string escape_glob(std::string_view path);
+
 /// The candidate nearest to `word` if it is near enough to be a slip (Damerau-Levenshtein, at most
 /// a third of the length, at least one), else empty.
 std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& words);

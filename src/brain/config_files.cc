@@ -50,7 +50,8 @@ ConfigFiles::Outcome ConfigFiles::read(const std::vector<std::string>& paths,
                                              diagnostic.place.line, diagnostic.place.column,
                                              diagnostic.text));
     }
-    if (loaded.ok) outcome.config = std::move(loaded.config);
+    outcome.incomplete = loaded.incomplete;
+    if (loaded.ok && !loaded.incomplete) outcome.config = std::move(loaded.config);
   }
   // The parsed trees of all files were alive at once; the next load may be weeks away.
   ::malloc_trim(0);
@@ -68,7 +69,7 @@ ConfigFiles::Outcome ConfigFiles::begin(const std::vector<std::string>& paths) {
   }
   FileSet fresh;
   fresh.paths = paths;
-  Outcome outcome = read(fresh.paths, recording_access(disk_access(), fresh.recording));
+  Outcome outcome = read(fresh.paths, recording_access(input_.files, fresh.recording));
   if (outcome.config) {
     propose(0, std::move(fresh), *outcome.config);
     if (kept) add_retained(outcome, kept->retained);
@@ -93,14 +94,18 @@ void ConfigFiles::add_retained(Outcome& outcome, const std::vector<Retained>& re
       outcome.retained.push_back(watch.name);
       all.push_back(std::move(watch));
     }
+    std::vector<PluginSpec>& used = outcome.config->plugins.used;
+    for (PluginSpec& plugin : from.config->plugins.used) {
+      const auto same = [&plugin](const PluginSpec& other) { return other.name == plugin.name; };
+      if (std::none_of(used.begin(), used.end(), same)) used.push_back(std::move(plugin));
+    }
   }
 }
 
 /// Disk for what is to be read anew, the copy for the other files that watches come from. What
 /// those include may have changed with the new file, so it comes from the disk.
-FileAccess ConfigFiles::mixed_access(const FileSet& set,
-                                     const std::vector<std::string>& fresh) const {
-  const FileAccess disk = disk_access();
+FileAccess ConfigFiles::mixed_access(const FileAccess& disk, const FileSet& set,
+                                     const std::vector<std::string>& fresh) {
   const auto old = std::make_shared<const FileSet>(set);
   FileAccess access = disk;
   access.read = [disk, old, fresh](const std::string& path, std::string& error) {
@@ -125,8 +130,10 @@ FileAccess ConfigFiles::mixed_access(const FileSet& set,
   return access;
 }
 
-ConfigFiles::Outcome ConfigFiles::load(std::uint64_t ticket,
-                                       const std::vector<std::string>& files) {
+ConfigFiles::Outcome ConfigFiles::load(std::uint64_t ticket, const std::vector<std::string>& files,
+                                       decltype(FileAccess::plugin) plugin) {
+  FileAccess disk = input_.files;
+  disk.plugin = std::move(plugin);
   const std::optional<KeptConfig> kept = read_kept(kept_path_, instance_);
   FileSet next;
   if (kept) next.paths = kept->set.paths;
@@ -134,9 +141,9 @@ ConfigFiles::Outcome ConfigFiles::load(std::uint64_t ticket,
     if (!covered(next.paths, file)) next.paths.push_back(file);
   }
   const bool whole = files.empty() || !kept;
-  Outcome outcome = read(
-      next.paths,
-      recording_access(whole ? disk_access() : mixed_access(kept->set, files), next.recording));
+  Outcome outcome =
+      read(next.paths,
+           recording_access(whole ? disk : mixed_access(disk, kept->set, files), next.recording));
   if (!outcome.config) return outcome;
   propose(ticket, std::move(next), *outcome.config);
   return outcome;

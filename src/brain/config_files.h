@@ -25,6 +25,7 @@ class ConfigFiles {
     std::vector<std::string> retained;  ///< Names of its watches that no file names any more.
     std::string diagnostics;            ///< Rendered; warnings too.
     std::vector<std::string> warnings;
+    bool incomplete = false;  ///< Loaded::incomplete: nothing else counts.
   };
 
   /// `input` has everything but `paths` and `files`. `instance` names this life of supvd (not of
@@ -39,7 +40,9 @@ class ConfigFiles {
   Outcome begin(const std::vector<std::string>& paths);
   /// Reads `files` anew, everything else as it was; empty: reads the whole set anew. Nothing is in
   /// force before commit().
-  Outcome load(std::uint64_t ticket, const std::vector<std::string>& files);
+  /// `plugin` as in FileAccess.
+  Outcome load(std::uint64_t ticket, const std::vector<std::string>& files,
+               decltype(FileAccess::plugin) plugin = {});
   struct Committed {
     bool written = true;               ///< The copy is on the runtime directory.
     std::vector<std::string> watches;  ///< Names of the watches it defines, and of the retained.
@@ -57,7 +60,8 @@ class ConfigFiles {
     std::vector<std::string> watches;
   };
   Outcome read(const std::vector<std::string>& paths, FileAccess files) const;
-  FileAccess mixed_access(const FileSet& set, const std::vector<std::string>& fresh) const;
+  static FileAccess mixed_access(const FileAccess& disk, const FileSet& set,
+                                 const std::vector<std::string>& fresh);
   void add_retained(Outcome& outcome, const std::vector<Retained>& retained) const;
   std::vector<Retained> retain(std::vector<std::string>& names) const;
   std::vector<Retained> sources(std::vector<std::string>& names, const FileSet& set) const;

@@ -17,6 +17,8 @@ namespace supv {
 namespace {
 
 constexpr std::string_view kHeader = "supv kept configuration 2";
+/// What plugins declare stands among the texts, under a name that no file has.
+const std::string kPluginPrefix = "plugin:";
 
 /// Texts of any content, one after the other: "LENGTH:BYTES\n".
 void put(std::string& to, std::string_view text) {
@@ -138,6 +140,12 @@ FileAccess recording_access(FileAccess under, Recording& into) {
     if (is) into.directories.insert(path);
     return is;
   };
+  access.plugin = [under, &into](const std::string& path, const FileAccess::Options* tried) {
+    FileAccess::Plugin plugin = under.plugin ? under.plugin(path, tried) : FileAccess::Plugin{};
+    if (tried == nullptr && plugin.state == FileAccess::Plugin::State::known)
+      into.texts[kPluginPrefix + path] = plugin.text;
+    return plugin;
+  };
   return access;
 }
 
@@ -156,6 +164,15 @@ FileAccess replaying_access(const Recording& recording) {
   };
   access.is_directory = [held](const std::string& path) {
     return held->directories.count(path) > 0;
+  };
+  // What was accepted once is not tried again.
+  access.plugin = [held](const std::string& path,
+                         const FileAccess::Options* tried) -> FileAccess::Plugin {
+    using State = FileAccess::Plugin::State;
+    if (tried != nullptr) return {State::known, {}};
+    const auto found = held->texts.find(kPluginPrefix + path);
+    if (found != held->texts.end()) return {State::known, found->second};
+    return {State::refused, "nothing is known of it"};
   };
   return access;
 }

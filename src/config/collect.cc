@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/text.h"
+
 namespace supv {
 namespace {
 
@@ -48,12 +50,7 @@ void Collection::read_path(const std::string& path) {
     return;
   }
   // The folder's own name may contain what a glob takes for a pattern.
-  std::string pattern;
-  for (const char c : path) {
-    if (c == '*' || c == '?' || c == '[' || c == '\\') pattern += '\\';
-    pattern += c;
-  }
-  const auto found = input_.files.glob(pattern + "/*.watch.yaml");
+  const auto found = input_.files.glob(escape_glob(path) + "/*.watch.yaml");
   if (found.empty()) {
     Place place;
     place.file = path;

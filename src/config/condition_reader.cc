@@ -90,6 +90,31 @@ const supv_condition_descriptor* ConditionReader::find(std::string_view name) co
   return nullptr;
 }
 
+/// Null after an error.
+const supv_condition_descriptor* ConditionReader::find_plugin(const Node& name) {
+  const PluginFinder::Found& found = plugins_.find(name.text);
+  if (found.descriptor != nullptr) return found.descriptor;
+  if (!found.path.empty()) {
+    reader_.error(name, fmt::format("the plugin {} cannot be used: {}", found.path, found.error));
+    return nullptr;
+  }
+  std::vector<std::string_view> known;
+  for (const auto* one : catalog_) known.emplace_back(one->name);
+  const std::vector<std::string> plugins = plugins_.names();
+  known.insert(known.end(), plugins.begin(), plugins.end());
+  reader_.unknown(name, fmt::format("unknown condition '{}'", name.text), name.text, known);
+  return nullptr;
+}
+
+/// The plugin's own process tries it out.
+bool ConditionReader::try_plugin(const Node& name, const PluginFinder::Found& plugin,
+                                 const ConditionSpec& spec) {
+  const std::string why = plugins_.refusal(plugin, spec.options);
+  if (why.empty()) return true;
+  reader_.error(name, fmt::format("{}: {}", spec.name, why));
+  return false;
+}
+
 void ConditionReader::read_list(const Node& list, const Place& place,
                                 std::vector<ConditionSpec>& out) {
   if (!list.is_list()) {
@@ -177,12 +202,9 @@ ConditionSpec ConditionReader::begin(const supv_condition_descriptor& kind,
 void ConditionReader::read_one(const Node& name, const Node& parameters, const Place& place,
                                std::vector<ConditionSpec>& out) {
   const auto* kind = find(name.text);
-  if (kind == nullptr) {
-    std::vector<std::string_view> known;
-    for (const auto* one : catalog_) known.emplace_back(one->name);
-    reader_.unknown(name, fmt::format("unknown condition '{}'", name.text), name.text, known);
-    return;
-  }
+  const bool plugin = kind == nullptr;
+  if (plugin) kind = find_plugin(name);
+  if (kind == nullptr || kind->name == nullptr) return;  // Told, or to be found out first.
   if (task_ && (kind->kind == SUPV_EXIT || (kind->flags & SUPV_OF_PROCESS) != 0)) {
     reader_.error(name, fmt::format("a task has no process that '{}' could look at", name.text));
     return;
@@ -194,7 +216,9 @@ void ConditionReader::read_one(const Node& name, const Node& parameters, const P
   if (!read_options(name, parameters, *kind, spec)) return;
   if (spec.name == kConsulKv && !read_kv(reader_, name, parameters, clusters_, spec)) return;
   if (place.parent >= 0) read_part(name, parameters, spec);
-  if (try_out(name, *kind, spec)) out.push_back(std::move(spec));
+  const bool good =
+      plugin ? try_plugin(name, plugins_.find(name.text), spec) : try_out(name, *kind, spec);
+  if (good) out.push_back(std::move(spec));
 }
 
 /// Parts of all, any and not say something; only the whole does something.

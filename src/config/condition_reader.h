@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/load.h"
+#include "config/plugin_finder.h"
 #include "config/reader.h"
 #include "core/spec.h"
 
@@ -27,9 +28,9 @@ ConditionPlace place_of(ConditionList list);
 class ConditionReader {
  public:
   /// `clusters` are the names under `consul: clusters:`.
-  ConditionReader(Reader& reader, Arena& arena, const Catalog& catalog,
+  ConditionReader(Reader& reader, Arena& arena, const Catalog& catalog, PluginFinder& plugins,
                   const std::vector<std::string>& clusters)
-      : reader_(reader), arena_(arena), catalog_(catalog), clusters_(clusters) {}
+      : reader_(reader), arena_(arena), catalog_(catalog), plugins_(plugins), clusters_(clusters) {}
 
   /// From here on conditions are those of a new watch with this default interval.
   /// `rare` takes what a condition `flapping` says; whether it is a task is known by then.
@@ -44,6 +45,7 @@ class ConditionReader {
 
  private:
   const supv_condition_descriptor* find(std::string_view name) const;
+  const supv_condition_descriptor* find_plugin(const Node& name);
   using Place = ConditionPlace;
   void read_item(const Node& item, const Place& place, std::vector<ConditionSpec>& out);
   void read_named(const Node& name, const Node& value, const Place& place,
@@ -55,6 +57,7 @@ class ConditionReader {
   void read_destination(const Node& node, ConditionSpec& spec);
   /// Makes the condition once, as supvd will: what it refuses is reported. False if it did.
   bool try_out(const Node& name, const supv_condition_descriptor& kind, const ConditionSpec& spec);
+  bool try_plugin(const Node& name, const PluginFinder::Found& plugin, const ConditionSpec& spec);
 
   // condition_wholes.cc
   void read_whole(const Node& name, const Node& value, const Place& place,
@@ -88,6 +91,7 @@ class ConditionReader {
   Reader& reader_;
   Arena& arena_;
   const Catalog& catalog_;
+  PluginFinder& plugins_;
   const std::vector<std::string>& clusters_;
   Duration interval_{30000};
   RareSpec* rare_ = nullptr;

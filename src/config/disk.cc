@@ -59,6 +59,6 @@ bool is_directory(const std::string& path) {
 
 }  // namespace
 
-FileAccess disk_access() { return {read_file, match, is_directory}; }
+FileAccess disk_access() { return {read_file, match, is_directory, {}}; }
 
 }  // namespace supv

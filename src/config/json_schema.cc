@@ -158,6 +158,10 @@ Json key_schema(const Key& key, const Catalog& catalog) {
                  {{"type", "object"},
                   {"properties", {{"notify_when_flapping", level_schema(*key.level, catalog)}}},
                   {"additionalProperties", false}}));
+    case KeyType::size:
+      return or_interpolated({{"type", {"string", "integer"}}});
+    case KeyType::plugins:
+      return either(either(scalar(), list_of(scalar())), level_schema(*key.level, catalog));
     case KeyType::notify:
       return either(either(scalar(), list_of(scalar())),
                     {{"type", "object"},

@@ -29,6 +29,7 @@ class Loading {
         reader_(expander_, report_),
         merger_(arena_, report_),
         files_(input, arena_, reader_),
+        plugins_(input),
         inheritance_(files_, merger_, reader_, input) {}
 
   Loaded run() {
@@ -37,6 +38,7 @@ class Loading {
     files_.read();
     TopReader top(reader_);
     for (const auto& document : files_.documents()) top.read(*document, loaded.config);
+    plugins_.set(loaded.config.plugins);
     ContactReader contacts(reader_);
     for (const auto& document : files_.documents())
       contacts.read(*document, loaded.config.contacts);
@@ -45,6 +47,8 @@ class Loading {
     read_watches(loaded.config);
     check_groups(loaded.config);
     check_recipients(reader_, loaded.config.contacts);
+    loaded.config.plugins.used = plugins_.used();
+    loaded.incomplete = plugins_.incomplete();
     loaded.config.files = files_.files();
     loaded.diagnostics = report_.take(files_.files());
     loaded.ok = without_errors(loaded.diagnostics);
@@ -53,7 +57,7 @@ class Loading {
 
  private:
   void read_watches(Config& config) {
-    ConditionReader conditions(reader_, arena_, input_.catalog, clusters_);
+    ConditionReader conditions(reader_, arena_, input_.catalog, plugins_, clusters_);
     WatchReader watches(reader_, conditions);
     for (const auto& document : files_.documents()) {
       if (document->watches.empty()) inheritance_.check(*document);
@@ -102,6 +106,7 @@ class Loading {
   Reader reader_;
   Merger merger_;
   Collection files_;
+  PluginFinder plugins_;
   Inheritance inheritance_;
   std::vector<std::string> clusters_;
   std::map<std::string, const Node*> names_;

@@ -223,6 +223,13 @@ constexpr std::array kNode = {
 };
 constexpr Level kNodeLevel = {"node", kNode};
 
+constexpr std::array kPlugins = {
+    Key{"paths", T::texts, "Files NAME.so, and directories of them; relative to this file."},
+    Key{"user", T::text, "Whose rights plugins have (nobody, if supvd is root)."},
+    Key{"memory", T::size, "What the process of each may occupy (256MB)."},
+};
+constexpr Level kPluginsLevel = {"plugins", kPlugins};
+
 const std::array kTop = {
     Key{"watches", T::maps, "The watches by name.", &kWatchLevel},
     Key{"tasks", T::maps, "Commands run when a condition is true, by name.", &kTaskLevel},
@@ -233,6 +240,7 @@ const std::array kTop = {
     Key{"include", T::texts, "Further watch files (globs), relative to this file."},
     Key{"consul", T::consul, "How to reach Consul.", &kConsulLevel},
     Key{"daemon", T::map, "supvd itself.", &kDaemonLevel},
+    Key{"plugins", T::plugins, "Where condition plugins are: paths, or a map.", &kPluginsLevel},
     Key{"contacts", T::maps, "Who can be told, by name; one kind each.", &contact_level()},
     Key{"contact_defaults", T::map, "Options that contacts of a kind have unless they say so.",
         &contact_defaults_level()},
@@ -256,6 +264,7 @@ const Level& consul_level() { return kConsulLevel; }
 const Level& cluster_level() { return kClusterLevel; }
 const Level& daemon_level() { return kDaemonLevel; }
 const Level& node_level() { return kNodeLevel; }
+const Level& plugins_level() { return kPluginsLevel; }
 const Level& condition_level() { return kConditionLevel; }
 
 std::vector<std::string_view> key_names(const Level& level) {

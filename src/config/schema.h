@@ -16,6 +16,7 @@ enum class KeyType : std::uint8_t {
   percent,
   number,   ///< A plain number, fractions allowed.
   integer,  ///< A plain whole number, not negative.
+  size,     ///< 300MB
   octal,    ///< Quoted.
   signal,
   choice,       ///< One of `choices`, separated by '|'.
@@ -34,6 +35,7 @@ enum class KeyType : std::uint8_t {
   map,      ///< A map of `level`.
   maps,     ///< Names to maps of `level`.
   consul,   ///< A map of `level` that also holds `clusters`.
+  plugins,  ///< Text, a list of texts, or a map of `level`.
   message,  ///< Text in which %{…} stands for what a contact is told.
 };
 
@@ -71,6 +73,7 @@ const Level& consul_level();
 const Level& cluster_level();
 const Level& daemon_level();
 const Level& node_level();
+const Level& plugins_level();
 /// The parameters that every condition has.
 const Level& condition_level();
 

@@ -3,10 +3,17 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
 namespace supv {
+namespace {
+
+/// Below this the program itself hardly fits.
+constexpr std::uint64_t kLeastPluginMemory = std::uint64_t{16} << 20;
+
+}  // namespace
 
 void TopReader::read(const Document& document, Config& config) {
   reader_.expander().enter(&document.scope, "");
@@ -15,6 +22,9 @@ void TopReader::read(const Document& document, Config& config) {
       reader_.require(*consul, Node::Kind::map, "a map, like {address: …}")) {
     read_consul(*consul, config);
   }
+  const Node* plugins = document.find("plugins");
+  if (plugins != nullptr && plugins->kind != Node::Kind::null)
+    read_plugins(document, *plugins, config.plugins);
   const Node* daemon = document.find("daemon");
   if (daemon == nullptr || daemon->kind == Node::Kind::null) return;
   if (!reader_.require(*daemon, Node::Kind::map, "a map")) return;
@@ -143,6 +153,42 @@ void TopReader::check_address(const Node& node, const std::string& address) {
   if (!clean || !port || *port < 1 || *port > 65535 || (ported && colon == 0)) {
     reader_.error(node, "this is not the address of a Consul agent",
                   "write it like http://127.0.0.1:8500");
+  }
+}
+
+/// Files may each add places; user and memory are the same everywhere.
+void TopReader::read_plugins(const Document& document, const Node& node, PluginsSpec& plugins) {
+  static const Node kNone;
+  const bool plain = !node.is_map();
+  const Fields fields(reader_, plain ? kNone : node, plugins_level());
+  const Node* paths = plain ? &node : fields.find("paths");
+  std::vector<std::string> written;
+  if (paths != nullptr) reader_.texts(*paths, written);
+  for (const std::string& path : written) {
+    const bool absolute = path.starts_with('/');
+    const std::string whole = absolute ? path : document.source.dir + "/" + path;
+    plugins.paths.push_back(std::filesystem::path(whole).lexically_normal().string());
+    if (path.empty()) reader_.error(*paths, "a path of `plugins` is empty");
+  }
+  if (const Node* user = fields.find("user")) {
+    std::string name;
+    reader_.text(*user, name);
+    if (plugin_user_ != nullptr && name != plugins.user)
+      differs(*user, *plugin_user_, "user of plugins");
+    plugin_user_ = user;
+    plugins.user = name;
+  }
+  if (const Node* memory = fields.find("memory")) {
+    const auto text = reader_.text(*memory);
+    const auto bytes = text ? parse_size(*text) : std::nullopt;
+    if (!bytes || *bytes < kLeastPluginMemory) {
+      return reader_.error(*memory, "the memory of a plugin is a size of at least 16MB",
+                           "write it like 256MB");
+    }
+    if (plugin_memory_ != nullptr && *bytes != plugins.memory)
+      differs(*memory, *plugin_memory_, "memory of plugins");
+    plugin_memory_ = memory;
+    plugins.memory = *bytes;
   }
 }
 

@@ -312,10 +312,28 @@ struct DaemonSpec {
 };
 
 /// The whole configuration.
+/// A plugin that conditions of a configuration name.
+struct PluginSpec {
+  std::string name;  ///< Of its condition.
+  std::string path;
+  std::uint32_t flags = 0;  ///< supv_flag
+  bool operator==(const PluginSpec&) const = default;
+};
+
+/// Where plugins are looked for, and what the process of each may do.
+struct PluginsSpec {
+  std::vector<std::string> paths;  ///< Files and directories, absolute.
+  std::string user;                ///< Empty: nobody if supvd is root, else the user of supvd.
+  std::uint64_t memory = std::uint64_t{256} << 20;  ///< Bytes.
+  std::vector<PluginSpec> used;                     ///< By name; what the load has found.
+  bool operator==(const PluginsSpec&) const = default;
+};
+
 struct Config {
   std::vector<WatchSpec> watches;              ///< In the order of definition; names are unique.
   std::map<std::string, ConsulSpec> clusters;  ///< "" is the default one; always there.
   DaemonSpec daemon;
+  PluginsSpec plugins;
   std::vector<ContactSpec> contacts;  ///< In the order of definition; names are unique.
   std::vector<std::string> files;     ///< Every file read, includes too, in order.
 };
