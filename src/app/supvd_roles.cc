@@ -8,11 +8,14 @@
 
 #include "app/load_input.h"
 #include "app/supvd_settings.h"
+#include "base/units.h"
 #include "brain/run_brain.h"
 #include "conditions/catalog.h"
 #include "courier/courier.h"
 #include "gateway/dev_kv.h"
 #include "host/run_host.h"
+#include "host/run_plugin.h"
+#include "plugin/ask.h"
 #include "scribe/run_scribe.h"
 
 namespace supv {
@@ -55,6 +58,18 @@ int dev(int argc, char** argv) {
   return run_dev_kv(options);
 }
 
+int plugin(int argc, char** argv) {
+  if (argc != 4) return 2;
+  PluginHostOptions options;
+  options.channel_fd = kChannel;
+  options.name = argv[0];
+  options.path = argv[1];
+  options.limits.user = argv[2];
+  options.limits.memory = parse_unsigned(argv[3]).value_or(options.limits.memory);
+  options.catalog = builtin_conditions();
+  run_plugin_host(options);
+}
+
 }  // namespace
 
 std::optional<int> run_role(int argc, char** argv) {
@@ -66,6 +81,8 @@ std::optional<int> run_role(int argc, char** argv) {
   if (role == "courier") return run_courier(kChannel);
   if (role == "scribe") return run_scribe(kChannel);
   if (role == "host") return run_host(kChannel, builtin_conditions());
+  if (role == "plugin") return plugin(argc - 3, argv + 3);
+  if (role == "describe") return run_describe({argv + 3, argv + argc});
   if (role == "dev") return dev(argc - 3, argv + 3);
   std::fputs("supvd: no such role\n", stderr);
   return 2;

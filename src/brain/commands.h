@@ -53,7 +53,7 @@ class Commands {
 
   /// Slots that belong to commands: so many run at once, the rest waits for its turn.
   static constexpr std::uint32_t kFirstSlot = RunIds::kFirstCommand;
-  static constexpr std::uint32_t kSlotEnd = RunIds::kFirst;
+  static constexpr std::uint32_t kSlotEnd = RunIds::kFirstPlugin;
   static constexpr std::size_t kMaxOutput = std::size_t{64} * 1024;
   static constexpr std::size_t kMaxErrors = std::size_t{4} * 1024;
   /// More than this many waiting are refused.

@@ -124,18 +124,17 @@ void ConditionHosts::stamp(supv_event& event) const {
 }
 
 void ConditionHosts::ask(Living& living, const supv_event& event) {
-  std::string reason;
   const auto begin = std::chrono::steady_clock::now();
-  const supv_outcome outcome = living.ask(event, reason);
+  Answer answer = living.ask(event);
   const auto took = std::chrono::steady_clock::now() - begin;
   if (took > kSlow) {
     surroundings_.slow(
         fmt::format("condition {} took {} ms", living.name(),
                     std::chrono::duration_cast<std::chrono::milliseconds>(took).count()));
   }
-  if (outcome == SUPV_PENDING) return living.await();
+  if (answer.outcome == SUPV_PENDING) return living.await();
   living.stop_waiting();
-  surroundings_.judged(living.judged(outcome, std::move(reason)));
+  surroundings_.judged(living.judged(std::move(answer)));
 }
 
 std::optional<Time> ConditionHosts::deadline() const {

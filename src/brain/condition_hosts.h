@@ -16,6 +16,7 @@
 #include "brain/commands.h"
 #include "brain/http_calls.h"
 #include "brain/instant_files.h"
+#include "brain/plugin_hosts.h"
 #include "brain/usage.h"
 #include "core/messages.h"
 #include "plugin/options.h"
@@ -43,11 +44,16 @@ class ConditionHosts {
   struct Surroundings {
     std::vector<const supv_condition_descriptor*> catalog;  ///< Outlives the hosts.
     Usage* usage = nullptr;
-    Commands* commands = nullptr;  ///< Null: none can be run.
-    HttpCalls* http = nullptr;     ///< Null: nothing can be asked.
+    Commands* commands = nullptr;    ///< Null: none can be run.
+    HttpCalls* http = nullptr;       ///< Null: nothing can be asked.
+    PluginHosts* plugins = nullptr;  ///< Null: there are none.
     HostLine* waiting = nullptr;  ///< Takes the conditions that may wait; null: they are made here.
     std::function<int(RunId run)> pid_of;             ///< The tracked process, 0: none.
     std::function<std::string(RunId run)> cgroup_of;  ///< Of the run's tree; empty: none.
+    /// HostLine::Surroundings::places, for plugins.
+    std::function<std::vector<std::pair<std::string, std::string>>(const std::string& watch,
+                                                                   const ProcessSpec& process)>
+        places;
     std::function<Moment()> now;
     std::function<void(ev::Judged)> judged;      ///< A verdict; may queue, must not call back.
     std::function<void(std::string_view)> slow;  ///< A call took more than 50 ms; in words.

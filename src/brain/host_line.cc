@@ -133,8 +133,10 @@ void HostLine::attach(HostChannel* channel) {
 
 void HostLine::hear() {
   while (channel_ != nullptr) {
-    const auto said = channel_->receive();
-    if (!said) break;
+    const auto message = channel_->receive();
+    if (!message) break;
+    const auto* said = std::get_if<host::Said>(&*message);
+    if (said == nullptr) continue;
     const auto found = armed_.find(said->id);
     if (found == armed_.end() || found->second.serial != said->serial) continue;
     Armed& armed = found->second;

@@ -62,6 +62,7 @@ LinuxWorld::LinuxWorld(const BrainOptions& options, Log& log)
       http_calls_([this] { return courier(); }),
       deliveries_({&http_calls_, &commands_, [this] { return now_; }, machine_name()}),
       host_line_(host_surroundings()),
+      plugin_hosts_(plugin_surroundings()),
       hosts_(condition_surroundings()),
       probes_(reactor_, [this](RunId run) { say(ev::Ready{run}); }),
       clusters_(own_, cluster_ears()),
@@ -79,7 +80,7 @@ Time LinuxWorld::clock() { return Time(std::chrono::nanoseconds(nanoseconds(CLOC
 
 std::optional<Time> LinuxWorld::deadline() const {
   std::optional<Time> first = earlier(roles_.deadline(), init_.deadline());
-  first = earlier(first, host_line_.deadline());
+  first = earlier(first, earlier(host_line_.deadline(), plugin_hosts_.deadline()));
   first = earlier(first, earlier(commands_.deadline(), hosts_.deadline()));
   return control_ ? earlier(first, control_->wake()) : first;
 }
@@ -87,6 +88,7 @@ std::optional<Time> LinuxWorld::deadline() const {
 /// One sleep and what comes of it; news waits in the inbox. Returns false when `limit` came first.
 bool LinuxWorld::turn(std::optional<Time> limit) {
   lines_.before_wait();
+  plugin_hosts_.before_wait();
   if (keeper_writing_ != keeper_.wants_write()) {
     keeper_writing_ = keeper_.wants_write();
     keeper_watching_.change(keeper_writing_ ? EPOLLIN | EPOLLOUT : EPOLLIN);
@@ -102,6 +104,7 @@ bool LinuxWorld::turn(std::optional<Time> limit) {
   roles_.tick(now_.time);
   init_.tick(now_.time);
   host_line_.tick(now_.time);
+  plugin_hosts_.tick(now_.time);
   commands_.tick(now_.time);
   hosts_.tick(now_.time);
   http_calls_.say_ready();
@@ -187,6 +190,7 @@ void LinuxWorld::hear(FromKeeper& from) {
   if (news == nullptr) return;  // A slot told twice: the first time counts.
   if (news->kind == wire::Kind::signalled) return hear_signal(news->signal);
   if (roles_.hear(*news, now_.time) || commands_.hear(*news, now_.time)) return;
+  if (plugin_hosts_.hear(*news)) return;
   runs_.hear(*news);
 }
 
@@ -220,11 +224,12 @@ void LinuxWorld::close_down() {
   init_.stopping();
   roles_.finish();
   commands_.finish();
+  plugin_hosts_.finish();
   // Clients get what is queued for them, but nobody is waited for who does not read.
   const Time limit = now_.time + seconds(2);
   const auto busy = [this] {
-    return !roles_.finished() || !commands_.finished() || (control_ && !control_->flushed()) ||
-           keeper_.wants_write();
+    return !roles_.finished() || !commands_.finished() || !plugin_hosts_.finished() ||
+           (control_ && !control_->flushed()) || keeper_.wants_write();
   };
   while (busy() && now_.time < limit) {
     ignore_news();

@@ -23,6 +23,8 @@
 #include "brain/log_pipes.h"
 #include "brain/notify.h"
 #include "brain/peers.h"
+#include "brain/plugin_hosts.h"
+#include "brain/plugin_studies.h"
 #include "brain/probes.h"
 #include "brain/reactor.h"
 #include "brain/role_lines.h"
@@ -110,6 +112,7 @@ class LinuxWorld final : public World, private ControlWorld {
   void act(const fx::Reply& reply);
   void act(const fx::Note& note);
   void act(const fx::Load& load);
+  void go_on_loading(const fx::Load& load, const std::shared_ptr<PluginStudies>& studies);
   void act(const fx::Applied& applied);
   void act(const fx::Finish& finish) { finish_ = finish; }
   void failed(const Effect& effect, const std::string& step, int error, const std::string& text);
@@ -138,6 +141,9 @@ class LinuxWorld final : public World, private ControlWorld {
   CourierChannel* courier();
   ConditionHosts::Surroundings condition_surroundings();
   HostLine::Surroundings host_surroundings();
+  PluginHosts::Surroundings plugin_surroundings();
+  std::vector<std::pair<std::string, std::string>> places(const std::string& watch,
+                                                          const ProcessSpec& process);
 
   const BrainOptions options_;
   const Environment own_;
@@ -175,6 +181,7 @@ class LinuxWorld final : public World, private ControlWorld {
   HttpCalls http_calls_;
   Deliveries deliveries_;
   HostLine host_line_;
+  PluginHosts plugin_hosts_;
   ConditionHosts hosts_;
   Probes probes_;
   Clusters clusters_;

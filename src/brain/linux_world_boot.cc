@@ -89,6 +89,7 @@ std::vector<LiveRun> LinuxWorld::ask_keeper() {
       if (plain->kind == wire::Kind::dumped) return runs;
     } else if (const auto* slot = std::get_if<wire::Slot>(&from.message)) {
       if (roles_.adopt(*slot, from.fds, now_.time) || commands_.adopt(*slot)) continue;
+      if (plugin_hosts_.adopt(*slot)) continue;
       runs.push_back(runs_.adopt(*slot, from.fds));
     } else {
       hear(from);
@@ -126,6 +127,7 @@ void LinuxWorld::take_over(const Config& config) {
   runs_.set_consul_address(dev_address_);
   commands_.set_consul_address(dev_address_);
   deliveries_.set(config.contacts);
+  plugin_hosts_.set(config.plugins);
   peers_.allow(config.daemon);
   if (::chmod(options_.socket.c_str(), socket_mode(config.daemon)) < 0) {
     log_.warn("cannot set the mode of {}", options_.socket);

@@ -70,6 +70,10 @@ ConditionHosts::Surroundings LinuxWorld::condition_surroundings() {
   surroundings.commands = &commands_;
   surroundings.http = &http_calls_;
   surroundings.waiting = &host_line_;
+  surroundings.plugins = &plugin_hosts_;
+  surroundings.places = [this](const std::string& watch, const ProcessSpec& process) {
+    return places(watch, process);
+  };
   surroundings.pid_of = [this](RunId run) { return runs_.pid_of(run); };
   surroundings.cgroup_of = [this](RunId run) {
     const RunTree* tree = trees_.tree_of(run);
@@ -87,13 +91,30 @@ HostLine::Surroundings LinuxWorld::host_surroundings() {
   surroundings.now = [this] { return now_; };
   surroundings.judged = [this](ev::Judged judged) { say(std::move(judged)); };
   surroundings.places = [this](const std::string& watch, const ProcessSpec& process) {
-    std::string logs;
-    for (const std::string& log : pipes_.logs_of(watch, process)) {
-      logs += (logs.empty() ? "" : "\n") + log;
-    }
-    return std::vector<std::pair<std::string, std::string>>{
-        {"watch.log", std::move(logs)}, {"watch.dir", process.chroot.text() + process.dir}};
+    return places(watch, process);
   };
+  return surroundings;
+}
+
+std::vector<std::pair<std::string, std::string>> LinuxWorld::places(const std::string& watch,
+                                                                    const ProcessSpec& process) {
+  std::string logs;
+  for (const std::string& log : pipes_.logs_of(watch, process)) {
+    logs += (logs.empty() ? "" : "\n") + log;
+  }
+  return {{"watch.log", std::move(logs)}, {"watch.dir", process.chroot.text() + process.dir}};
+}
+
+PluginHosts::Surroundings LinuxWorld::plugin_surroundings() {
+  PluginHosts::Surroundings surroundings;
+  surroundings.keeper = &keeper_;
+  surroundings.reactor = &reactor_;
+  // Nothing that may be secret.
+  surroundings.environment = clean_environment(own_);
+  surroundings.catalog = options_.load.catalog;
+  surroundings.now = [this] { return now_; };
+  surroundings.warn = [this](const std::string& text) { log_.warn("{}", text); };
+  surroundings.print = [this](const std::string& text) { log_.info("{}", text); };
   return surroundings;
 }
 

@@ -82,7 +82,19 @@ void LinuxWorld::act(const fx::Note& note) {
 
 void LinuxWorld::act(const fx::Load& load) {
   init_.reloading(now_.time);
-  ConfigFiles::Outcome outcome = config_files_.load(load.ticket, load.files);
+  go_on_loading(load, std::make_shared<PluginStudies>(commands_));
+}
+
+void LinuxWorld::go_on_loading(const fx::Load& load,
+                               const std::shared_ptr<PluginStudies>& studies) {
+  ConfigFiles::Outcome outcome =
+      config_files_.load(load.ticket, load.files,
+                         [&studies](const std::string& path, const FileAccess::Options* tried) {
+                           return studies->know(path, tried);
+                         });
+  if (outcome.incomplete) {
+    return studies->find_out(now_.time, [this, load, studies] { go_on_loading(load, studies); });
+  }
   init_.ready();
   if (!outcome.config) return say(ev::Rejected{load.ticket, std::move(outcome.diagnostics)});
   for (const std::string& warning : outcome.warnings) log_.warn("{}", warning);

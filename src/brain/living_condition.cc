@@ -32,6 +32,35 @@ std::vector<std::string> lines_of(std::string_view text) {
   return lines;
 }
 
+/// A condition of our own, in this process.
+class Local final : public Judge {
+ public:
+  static std::unique_ptr<Judge> make(const supv_condition_descriptor& descriptor,
+                                     const supv_host& host, std::string& failure) {
+    std::array<char, 256> error{};
+    void* self = descriptor.create(&host, error.data(), error.size());
+    error.back() = '\0';
+    if (self != nullptr) return std::make_unique<Local>(descriptor, self);
+    failure = error[0] == '\0' ? "it could not be made" : error.data();
+    return nullptr;
+  }
+  Local(const supv_condition_descriptor& descriptor, void* self)
+      : descriptor_(descriptor), self_(self) {}
+  ~Local() override { descriptor_.destroy(self_); }
+
+  Answer tell(const supv_event& event) override {
+    supv_verdict verdict{};
+    verdict.size = sizeof verdict;
+    verdict.outcome = SUPV_UNKNOWN;
+    descriptor_.on_event(self_, &event, &verdict);
+    return {verdict.outcome, text_of(verdict.reason), text_of(verdict.metrics)};
+  }
+
+ private:
+  const supv_condition_descriptor& descriptor_;
+  void* self_;
+};
+
 /// Which of its files is not there, or not for us: a mistake of ours, not of the server; or empty.
 std::string unreadable_file(const courier::Connection& connection) {
   for (const std::string* path :
@@ -52,42 +81,40 @@ ConditionHosts::Living::Living(ConditionHosts& hosts, const fx::Arm& arm, std::u
       index_(index),
       subject_(subject),
       watch_(arm.watch),
-      descriptor_(hosts.descriptor_of(spec_.name)),
       armed_wall_ns_(hosts.surroundings_.now().wall_ms * 1'000'000),
       host_{sizeof host_, this, option, watch_name, pid,    usage,
             conclude,     http, run,    read,       cgroup, pids} {
-  if (descriptor_ == nullptr) {
+  const auto* descriptor = hosts.descriptor_of(spec_.name);
+  if (descriptor != nullptr) {
+    options_ = condition_options(*descriptor, spec_);
+  } else {
+    options_ = spec_.options;  // The loader has them in base units.
+  }
+  PluginHosts* plugins = hosts.surroundings_.plugins;
+  if (plugins != nullptr && plugins->takes(spec_.name)) {
+    PluginInstance instance{name(), watch_, options_, &host_, patience_of(spec_)};
+    if (hosts.surroundings_.places)
+      for (auto& place : hosts.surroundings_.places(watch_, arm.spec->process))
+        instance.options.push_back(std::move(place));
+    judge_ = plugins->make(spec_.name, std::move(instance), failure_);
+  } else if (descriptor == nullptr) {
     failure_ = "there is no condition " + spec_.name;
-    return;
+  } else {
+    judge_ = Local::make(*descriptor, host_, failure_);
   }
-  options_ = condition_options(*descriptor_, spec_);
-  std::array<char, 256> error{};
-  self_ = descriptor_->create(&host_, error.data(), error.size());
-  error.back() = '\0';
-  if (self_ == nullptr) failure_ = error[0] == '\0' ? "it could not be made" : error.data();
 }
 
-ConditionHosts::Living::~Living() {
-  stop_waiting();
-  if (self_ != nullptr) descriptor_->destroy(self_);
-}
+ConditionHosts::Living::~Living() { stop_waiting(); }
 
-supv_outcome ConditionHosts::Living::ask(supv_event event, std::string& reason) {
+Answer ConditionHosts::Living::ask(supv_event event) {
   event.armed_wall_ns = armed_wall_ns_;
-  if (self_ == nullptr) {
-    reason = failure_;
-    return SUPV_UNKNOWN;
-  }
-  supv_verdict verdict{};
-  verdict.size = sizeof verdict;
-  verdict.outcome = SUPV_UNKNOWN;
-  descriptor_->on_event(self_, &event, &verdict);
-  if (verdict.reason != nullptr) reason = printable(verdict.reason);
-  return verdict.outcome;
+  if (!judge_) return {SUPV_UNKNOWN, failure_, {}};
+  return judge_->tell(event);
 }
 
-ev::Judged ConditionHosts::Living::judged(supv_outcome outcome, std::string reason) const {
-  return {run_, index_, verdict_of(outcome), std::move(reason)};
+ev::Judged ConditionHosts::Living::judged(Answer answer) const {
+  return {run_, index_, verdict_of(answer.outcome), printable(answer.reason),
+          printable(answer.metrics)};
 }
 
 void ConditionHosts::Living::limit_wait(std::optional<Time> until) {
@@ -113,12 +140,15 @@ void ConditionHosts::Living::stop_waiting() {
 }
 
 void ConditionHosts::Living::no_answer() {
+  // What it waits for is not its own fault.
+  const bool own = !asks();
   give_up("no answer within " + format_duration(patience_of(spec_)));
+  if (own && judge_) judge_->overdue();
 }
 
 void ConditionHosts::Living::give_up(const std::string& why) {
   stop_waiting();
-  hosts_.surroundings_.judged(judged(SUPV_UNKNOWN, printable(why)));
+  hosts_.surroundings_.judged(judged({SUPV_UNKNOWN, why, {}}));
 }
 
 // --- what the condition asks for ---
@@ -139,6 +169,7 @@ int ConditionHosts::Living::start_command(const char* line, std::int64_t timeout
   request.process = std::shared_ptr<const ProcessSpec>(watch_spec_, &watch_spec_->process);
   request.watch = watch_;
   request.timeout = limit(timeout_ms);
+  limit_wait(std::nullopt);  // It has a deadline of its own.
   command_ = commands->run(hosts_.surroundings_.now().time, std::move(request),
                            [this](const CommandResult& result) { command_done(result); });
   return 0;
@@ -248,8 +279,11 @@ int ConditionHosts::Living::usage(void* context, supv_scope scope, int with_pss,
 void ConditionHosts::Living::conclude(void* context, const supv_verdict* verdict) {
   auto* self = static_cast<Living*>(context);
   self->stop_waiting();
+  // The other side may know a shorter struct.
+  supv_verdict whole{};
+  std::memcpy(&whole, verdict, std::min<std::size_t>(verdict->size, sizeof whole));
   self->hosts_.surroundings_.judged(
-      self->judged(verdict->outcome, verdict->reason == nullptr ? "" : printable(verdict->reason)));
+      self->judged({whole.outcome, text_of(whole.reason), text_of(whole.metrics)}));
 }
 
 int ConditionHosts::Living::http(void* context, const supv_http_request* request) {

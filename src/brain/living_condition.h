@@ -21,7 +21,7 @@ class ConditionHosts::Living {
   Living& operator=(const Living&) = delete;
 
   /// The condition's answer; a pending one is said later.
-  supv_outcome ask(supv_event event, std::string& reason);
+  Answer ask(supv_event event);
   /// An answer is awaited.
   bool waits() const { return waits_; }
   /// The answer comes later.
@@ -31,7 +31,7 @@ class ConditionHosts::Living {
   /// The time is up.
   void no_answer();
 
-  ev::Judged judged(supv_outcome outcome, std::string reason) const;
+  ev::Judged judged(Answer answer) const;
   std::string name() const { return watch_ + ": " + spec_.id; }
 
  private:
@@ -63,17 +63,16 @@ class ConditionHosts::Living {
   std::uint32_t index_;
   const RunId& subject_;
   std::string watch_;
-  const supv_condition_descriptor* descriptor_;
   std::int64_t armed_wall_ns_;
   std::vector<std::pair<std::string, std::string>> options_;  // In base units.
   supv_host host_{};
-  void* self_ = nullptr;
-  std::string failure_;  // Why there is no self_.
+  std::string failure_;  // Why there is no judge_.
   bool waits_ = false;
   std::optional<Time> until_;  // So long at most; none: what it waits for has its own deadline.
   Commands::Id command_ = Commands::Id::none;
   HttpCalls::Id call_ = HttpCalls::Id::none;
-  std::string cgroup_;  // As it was last handed out.
+  std::string cgroup_;            // As it was last handed out.
+  std::unique_ptr<Judge> judge_;  // Last: it may use all of the above to its end.
 };
 
 }  // namespace supv

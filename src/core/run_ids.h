@@ -15,9 +15,10 @@ namespace supv {
 class RunIds {
  public:
   /// Slots below belong to supvd's own processes (0 is the brain's): first its roles, then the
-  /// commands it runs for conditions and contacts. The lowest ones: what the keeper looks through
-  /// ends with the highest slot in use.
-  static constexpr std::uint32_t kFirst = 64;
+  /// commands it runs for conditions and contacts, then plugins. The lowest ones: what the keeper
+  /// looks through ends with the highest slot in use.
+  static constexpr std::uint32_t kFirst = 96;
+  static constexpr std::uint32_t kFirstPlugin = 64;
   static constexpr std::uint32_t kFirstCommand = 8;
   static constexpr std::uint32_t kSlots = 16000;
 

@@ -49,21 +49,21 @@ void HostChannel::flush() {
   }
 }
 
-std::optional<host::Said> HostChannel::receive() {
-  buffer_.resize(host::kMaxReason + 256);
+std::optional<host::Message> HostChannel::receive() {
+  if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(host::kMaxPacket);
   // What the host managed to say before it went is still worth reading.
   for (;;) {
-    const ssize_t size = ::recv(socket_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+    const ssize_t size = ::recv(socket_.get(), buffer_.get(), host::kMaxPacket, MSG_DONTWAIT);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return std::nullopt;
-    const auto message =
+    auto message =
         size <= 0 ? std::nullopt
-                  : host::decode(std::string_view(buffer_.data(), static_cast<std::size_t>(size)));
+                  : host::decode(std::string_view(buffer_.get(), static_cast<std::size_t>(size)));
     if (!message) break;
     if (const auto* hello = std::get_if<host::Hello>(&*message)) {
       welcomed_ = welcomed_ || hello->session == session_;
-    } else if (const auto* said = std::get_if<host::Said>(&*message); said && welcomed_) {
-      return *said;
+    } else if (welcomed_) {
+      return message;
     }
   }
   closed_ = true;

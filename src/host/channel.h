@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -22,8 +23,8 @@ class HostChannel {
   bool send(const host::Message& message);
   /// Sends what the socket takes by now.
   void flush();
-  /// The next answer that has arrived; call until empty.
-  std::optional<host::Said> receive();
+  /// The next message that has arrived; call until empty.
+  std::optional<host::Message> receive();
 
   /// For epoll: readable means receive(); writable means flush(), and matters only while
   /// wants_write().
@@ -35,7 +36,7 @@ class HostChannel {
  private:
   Fd socket_;
   std::deque<std::string> waiting_;
-  std::string buffer_;
+  std::unique_ptr<char[]> buffer_;  ///< kMaxPacket, of which few bytes are ever touched.
   std::uint64_t session_ = 0;
   bool welcomed_ = false;
   bool closed_ = false;

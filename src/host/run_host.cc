@@ -46,7 +46,8 @@ class Host {
   void take(host::Make make);
   void take(const host::Drop& drop);
   void take(const host::Ask& ask);
-  void take(const Said&) {}
+  template <typename Other>
+  void take(const Other&) {}  // Those of the processes of plugins.
   void drop(Known known);
   void say(std::uint64_t session, const Said& said);
   void send(const host::Message& message);
@@ -127,7 +128,7 @@ void Host::take(const host::Ask& ask) {
   const std::uint64_t session = session_;
   host::Job job;
   job.run = [this, session, said, ask, instance = found->second.instance]() mutable {
-    instance->ask(ask, said);
+    instance->ask(ask, nullptr, said);
     say(session, said);
   };
   job.refuse = [this, session, said]() mutable {

@@ -128,7 +128,10 @@ struct HostProcess {
 std::optional<host::Said> next(HostChannel& channel, int patience_ms = 10'000) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(patience_ms);
   for (;;) {
-    if (auto said = channel.receive()) return said;
+    if (const auto message = channel.receive()) {
+      REQUIRE(std::holds_alternative<host::Said>(*message));
+      return std::get<host::Said>(*message);
+    }
     if (channel.closed() || std::chrono::steady_clock::now() > end) return std::nullopt;
     channel.flush();
     pollfd ready{channel.fd(), POLLIN, 0};
@@ -436,6 +439,33 @@ TEST_CASE("conditions are unknown while a host dies, and made again in the next 
   CHECK(bench.last() == "look 2");
 }
 
+TEST_CASE("what a plugin's process and the brain say to each other arrives as it was said") {
+  const std::vector<host::Message> all = {
+      host::Reply{{7, 8, SUPV_REPLY, 1, 2, 3, -1, 0, 42}, true, "no route", 0, 9, "text"},
+      host::Want{7, 3, host::Want::What::read, SUPV_SCOPE_PROCESS, true, "/proc/stat", 4096},
+      host::Got{3, 2, std::string("\0\1", 2)},
+      host::Fetch{7, "GET", "http://x/", "a: b", "body", "/s", "/ca", "/cert", "/key", "x", true, 2,
+                  9},
+      host::Run{7, "true", 1000},
+      host::Trouble{7, "it left a process behind"},
+      host::Said{7, 8, SUPV_FIRE, "why", "a=1"},
+  };
+  for (const host::Message& message : all) {
+    const std::string packet = host::encode(message);
+    const auto read = host::decode(packet);
+    REQUIRE(read);
+    CHECK(read->index() == message.index());
+    CHECK(host::encode(*read) == packet);  // Nothing of it was lost.
+    for (std::size_t size = 0; size < packet.size(); ++size)
+      CHECK_FALSE(host::decode(std::string_view(packet).substr(0, size)));
+    CHECK_FALSE(host::decode(packet + "x"));
+  }
+  const auto fetch = host::decode(host::encode(all[3]));
+  REQUIRE(fetch);
+  CHECK(std::get<host::Fetch>(*fetch).ca_file == "/ca");
+  CHECK(std::get<host::Fetch>(*fetch).server_name == "x");
+}
+
 TEST_CASE("packets that are none of ours are refused") {
   host::Make whole;
   whole.id = 1;
@@ -452,7 +482,7 @@ TEST_CASE("packets that are none of ours are refused") {
   said.outcome = SUPV_PENDING;
   CHECK_FALSE(host::decode(host::encode(said)));
   host::Make huge;
-  huge.options = {{"a", std::string(70'000, 'x')}};
+  huge.options = {{"a", std::string(host::kMaxPacket, 'x')}};
   HostProcess process;
   HostChannel channel(process.end());
   CHECK_FALSE(channel.send(huge));

@@ -413,7 +413,7 @@ void echo(void* self, const supv_event* event, supv_verdict* verdict) {
   verdict->reason = host->option(host->context, "text");
   if (std::strcmp(verdict->reason, "slow") == 0) ::usleep(60'000);
   if (std::strcmp(verdict->reason, "later") == 0) {
-    const supv_verdict said{sizeof said, SUPV_FIRE, "now"};
+    const supv_verdict said{sizeof said, SUPV_FIRE, "now", nullptr};
     host->conclude(host->context, &said);
     verdict->outcome = SUPV_PENDING;
   }
@@ -434,7 +434,8 @@ const supv_condition_descriptor kEcho{SUPV_CONDITION_ABI,
                                       make_echo,
                                       echo,
                                       forget_echo,
-                                      0};
+                                      0,
+                                      sizeof(supv_option)};
 
 ConditionSpec echo_spec(const std::string& text, ConditionKind kind = ConditionKind::poll) {
   ConditionSpec spec;
