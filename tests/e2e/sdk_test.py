@@ -214,8 +214,8 @@ def test_a_plugin_with_a_newer_header_works(lab):
     plugin = compile_line(lab, prefix, ["g++", "-std=c++17", "-Wno-missing-field-initializers"],
                           source)
     accepted(lab, plugin, prefix)
-    described = lab.run(prefix / "bin" / "supvctl", "conditions", "queue_length",
-                        env={"SUPV_PLUGIN_PATH": str(source.parent)}).ok().out
+    described = lab.run(prefix / "bin" / "supvctl", "plugin", "check", plugin,
+                        "--json").ok().json["reference"]
     for option in ("address", "queue", "above", "password"):
         contains(described, option)
 
