@@ -10,10 +10,11 @@ def reasons(lab):
     return [one.get("reason") or "" for one in lab.watch("w").get("conditions", [])]
 
 
-def start(lab, *scripts):
+def start(lab, *scripts, timeout="10s"):
     listed = "".join(f"""
       - lua:
           interval: 200ms
+          timeout: {timeout}
           script: |
             {script.strip().replace(chr(10), chr(10) + " " * 12)}""" for script in scripts)
     lab.supvd(config=f"""
@@ -85,6 +86,15 @@ def test_a_bad_script_is_unknown_and_restarts_nothing(lab):
     wait_reason(lab, 1, "more memory than it may have")
     wait_reason(lab, 2, "script, line 1: the script runs too long")
     wait_reason(lab, 3, "all is well")
+    lab.wait_starts(1)
+    lab.never_two()
+
+
+def test_a_search_that_never_ends_costs_itself_alone(lab):
+    start(lab, "return ('a'):rep(40):find(('a*'):rep(40) .. 'b') ~= nil",
+          "n = (n or 0) + 1\nreturn false, n > 3 and 'it goes on' or 'just begun'", timeout="1s")
+    wait_reason(lab, 0, "did not return within 1s")
+    wait_reason(lab, 1, "it goes on")
     lab.wait_starts(1)
     lab.never_two()
 
