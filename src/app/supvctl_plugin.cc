@@ -70,6 +70,15 @@ std::string reference(const PluginVerdict& verdict) {
   }
 }
 
+std::string declared_name(const PluginVerdict& verdict) {
+  if (verdict.declaration.empty()) return {};
+  try {
+    return Declaration(verdict.declaration).descriptor().name;
+  } catch (const BadPlugin&) {
+    return {};
+  }
+}
+
 void print_json(const std::string& path, const PluginVerdict& verdict) {
   ordered_json json = {{"ok", verdict.good()},
                        {"file", path},
@@ -99,6 +108,16 @@ void print_text(const Invocation& invocation, const PluginVerdict& verdict) {
   if (!page.empty()) fmt::print("\n{}", page);
 }
 
+/// supvd looks for a plugin only when it has no condition of that name itself.
+void warn_of_namesake(PluginVerdict& verdict) {
+  const std::string name = declared_name(verdict);
+  for (const auto* builtin : builtin_conditions())
+    if (name == builtin->name)
+      verdict.findings.push_back(
+          {Level::warning, "name",
+           fmt::format("supvd has a condition {} itself, and will never load this one", name)});
+}
+
 int usage(const std::string& text) {
   fmt::print(stderr, "supvctl: {}\n", text);
   return code::kUsage;
@@ -112,13 +131,15 @@ int check_plugin_file(const Invocation& invocation) {
   PluginCheck check;
   check.path = invocation.files.front();
   if (invocation.timeout) check.patience = *invocation.timeout;
+  if (check.patience.count() <= 0) return usage("--timeout 0s leaves no time for anything");
   for (const std::string& option : invocation.options) {
     const std::size_t equals = option.find('=');
     if (equals == std::string::npos || equals == 0)
       return usage(fmt::format("--option NAME=VALUE, not '{}'", printable(option)));
     check.options.emplace_back(option.substr(0, equals), option.substr(equals + 1));
   }
-  const PluginVerdict verdict = check_plugin(check);
+  PluginVerdict verdict = check_plugin(check);
+  warn_of_namesake(verdict);
   if (invocation.output == Output::json || invocation.output == Output::jsonl) {
     print_json(check.path, verdict);
   } else {

@@ -38,11 +38,13 @@ constexpr std::size_t kShown = 80;
   for (int number = 1; number < 32; ++number)
     if (number != SIGKILL && number != SIGSTOP) ::signal(number, SIG_DFL);
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  const int high = ::fcntl(file, F_DUPFD, 64);
+  // Each may have any number, those below included.
+  const int plugin = ::fcntl(file, F_DUPFD, 64);
+  const int printed = ::fcntl(output, F_DUPFD, 64);
   ::dup2(nothing, STDIN_FILENO);
-  ::dup2(output, STDOUT_FILENO);
-  ::dup2(output, STDERR_FILENO);
-  ::dup2(high, kPluginFile);
+  ::dup2(printed, STDOUT_FILENO);
+  ::dup2(printed, STDERR_FILENO);
+  ::dup2(plugin, kPluginFile);
   ::close_range(kPluginFile + 1, ~0U, 0);
   try {
     confine({});

@@ -70,6 +70,11 @@ void Trial::declare(const supv_condition_descriptor& raw) {
   sheet_.enter("declaration");
   sheet_.note(Level::ok, fmt::format("{}; {} option{}", when_asked(known.kind), known.option_count,
                                      known.option_count == 1 ? "" : "s"));
+  constexpr std::uint32_t kFlags =
+      SUPV_WAITS | SUPV_BASELINE | SUPV_NEWS | SUPV_OF_PROCESS | SUPV_HOSTED;
+  if ((known.flags & ~kFlags) != 0)
+    sheet_.note(Level::warning,
+                fmt::format("flags {:#x} mean nothing to this supvd", known.flags & ~kFlags));
   const bool says_size =
       raw.size >= offsetof(supv_condition_descriptor, option_size) + sizeof raw.option_size &&
       raw.option_size != 0;

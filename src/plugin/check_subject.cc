@@ -20,7 +20,7 @@ using Level = Finding::Level;
 constexpr std::size_t kErrorRoom = 256;
 constexpr char kCanary = '\x5A';
 constexpr std::size_t kMostReason = 1024;
-constexpr std::size_t kMostText = 64 * std::size_t{1024};
+constexpr std::size_t kMostText = 16 * std::size_t{1024};
 constexpr int kMostAnswers = 16;
 constexpr std::size_t kAppended = 64;
 
@@ -35,18 +35,38 @@ auto guarded(Call call) {
   }
 }
 
-/// Writes over what lies where a function that has returned, or memory that is free, left it.
-void stir() {
-  volatile char stack[8192];
-  for (std::size_t i = 0; i < sizeof stack; i += 8) stack[i] = kCanary;
-  std::array<void*, 12> blocks{};
-  std::size_t size = 24;
-  for (void*& block : blocks) {
-    block = std::malloc(size);
-    if (block != nullptr) std::memset(block, kCanary, size);
-    size += size / 2;
+/// Writes over what lies where a function that has returned left it, and takes the memory that was
+/// freed last, of each small size, until it ends.
+class Stir {
+ public:
+  Stir() {
+    volatile char stack[8192];
+    for (std::size_t i = 0; i < sizeof stack; i += 8) stack[i] = kCanary;
+    // Through a pointer that the compiler cannot know: else it leaves out what nobody reads.
+    void* (*const volatile fill)(void*, int, std::size_t) = std::memset;
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      // Up to seven that were freed before lie over the last one of a size.
+      const std::size_t size = i < kDeep ? 8 + 16 * (i / 8) : 8 + 16 * (i - kDeep + kDeep / 8);
+      blocks_[i] = std::malloc(size);
+      if (blocks_[i] != nullptr) fill(blocks_[i], kCanary, size);
+    }
   }
-  for (void* block : blocks) std::free(block);
+  ~Stir() {
+    for (void* block : blocks_) std::free(block);
+  }
+  Stir(const Stir&) = delete;
+  Stir& operator=(const Stir&) = delete;
+
+ private:
+  static constexpr std::size_t kDeep =
+      std::size_t{16} * 8;  ///< Eight of each size up to 248 bytes.
+  std::array<void*, kDeep + 48> blocks_{};
+};
+
+/// True if the text is still there after all that may happen between two calls.
+bool lasts(const char* text, std::string_view copy) {
+  const Stir stir;
+  return std::string_view(text, ::strnlen(text, copy.size() + 1)) == copy;
 }
 
 bool has_control(std::string_view text) {
@@ -195,32 +215,30 @@ void Subject::judge(const supv_verdict& verdict) {
 }
 
 void Subject::judge_reason(const char* reason) {
-  const std::string said(reason, ::strnlen(reason, kMostReason + 1));
+  const std::string_view said = watch_.copy(reason, kMostReason + 1);
   if (said.size() > kMostReason)
     return watch_.once(Level::wrong, "long",
                        fmt::format("a reason is longer than {} bytes, or has no end", kMostReason));
+  if (!lasts(reason, said))
+    return watch_.once(Level::wrong, "unstable",
+                       "a reason changes after the call: it must live until the next call");
   if (has_control(said))
     watch_.once(Level::wrong, "control",
                 fmt::format("a reason has control characters; it is one line of text: '{}'",
-                            printable(std::string_view(said).substr(0, 80))));
-  stir();
-  if (said.compare(0, said.size(), reason, ::strnlen(reason, kMostReason + 1)) != 0)
-    watch_.once(Level::wrong, "unstable",
-                "a reason changes after the call: it must live until the next call");
+                            printable(said.substr(0, 80))));
 }
 
 void Subject::judge_metrics(const char* metrics) {
-  const std::string said(metrics, ::strnlen(metrics, kMostText + 1));
+  const std::string_view said = watch_.copy(metrics, kMostText + 1);
   if (said.size() > kMostText)
     return watch_.once(Level::wrong, "metrics",
                        fmt::format("metrics are longer than {} bytes, or have no end", kMostText));
+  if (!lasts(metrics, said))
+    return watch_.once(Level::wrong, "unstable metrics",
+                       "metrics change after the call: they must live until the next call");
   std::string error;
   parse_metrics(said, error);
   if (!error.empty()) watch_.once(Level::wrong, "metrics", "metrics cannot be read: " + error);
-  stir();
-  if (said.compare(0, said.size(), metrics, ::strnlen(metrics, kMostText + 1)) != 0)
-    watch_.once(Level::wrong, "unstable metrics",
-                "metrics change after the call: they must live until the next call");
 }
 
 }  // namespace supv

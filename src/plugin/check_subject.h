@@ -28,6 +28,10 @@ class CallWatch {
   /// Notes it once; `kind` tells findings apart whose texts differ.
   void once(Finding::Level level, const char* kind, std::string_view text);
 
+  /// A copy of at most `most` bytes of a text of the plugin, until the next one. It takes no memory
+  /// that the plugin might have freed.
+  std::string_view copy(const char* text, std::size_t most);
+
   void before(Spot spot);
   /// Looks at what the call has done to this process; throws TrialOver when it cannot go on.
   void after(const char* function);
@@ -48,6 +52,7 @@ class CallWatch {
   Sheet& sheet_;
   const supv_condition_descriptor& descriptor_;
   std::set<std::string, std::less<>> said_;
+  std::string copied_;
   int self_;
   std::uint32_t calls_ = 0;
   std::int64_t began_ns_ = 0;

@@ -30,6 +30,6 @@ const supv_condition_descriptor supv_condition_plugin = {SUPV_CONDITION_ABI,
                                                          create,
                                                          on_event,
                                                          destroy,
-                                                         0,
+                                                         1u << 30,
                                                          sizeof(supv_option)};
 }
