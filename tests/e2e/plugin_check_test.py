@@ -29,7 +29,7 @@ def texts(found, level, stage=None):
 
 
 def wrong(lab, name, stage, *parts, **options):
-    """Exactly this stage has something wrong, and it says these parts."""
+    """This stage (None: one of them) has something wrong, and it says these parts."""
     found = check(lab, name, **options)
     equal(found["ok"], False, f"{name} {options} is found out")
     said = "\n".join(texts(found, "wrong", stage))
@@ -165,7 +165,7 @@ def test_a_plugin_that_could_be_nicer(lab):
 
 def test_constructors(lab):
     wrong(lab, "constructor_crash", "load", "SIGABRT", "being loaded")
-    wrong(lab, "constructor_loop", "load", "does not come back within 300ms", patience="300ms")
+    wrong(lab, "constructor_loop", "load", "does not come back within 1s", patience="1s")
     wrong(lab, "constructor_fork", "load", "leaves a child process behind")
 
 
@@ -188,13 +188,16 @@ CALLS = {"create": ("create", "create"), "poll": ("ticks", "on_event"),
 def test_what_ends_a_process_is_found_in_each_call(lab):
     for how, parts in IN_ANY_CALL.items():
         for when, (stage, call) in CALLS.items():
-            wrong(lab, "naughty", stage, call, *parts, how=how, when=when)
+            # How many processes there may be is counted for all of nobody's plugins together, so a
+            # test beside this one can keep it from forking for a moment.
+            forks = how in ("fork", "daemon")
+            wrong(lab, "naughty", None if forks else stage, call, *parts, how=how, when=when)
 
 
 def test_a_call_that_never_returns(lab):
     for when, (stage, call) in CALLS.items():
-        wrong(lab, "naughty", stage, f"does not come back within 300ms from {call}", how="loop",
-              when=when, patience="300ms")
+        wrong(lab, "naughty", stage, f"does not come back within 1s from {call}", how="loop",
+              when=when, patience="1s")
 
 
 def test_the_call_is_counted(lab):
@@ -233,7 +236,7 @@ def test_what_is_left_behind(lab):
 
 
 def test_a_slow_one_is_only_warned(lab):
-    found = check(lab, "naughty", how="slow", patience="700ms")
+    found = check(lab, "naughty", how="slow", patience="1s")
     warned = "\n".join(texts(found, "warning"))
     equal(found["ok"], True, str(found["findings"]))
     for part in ("on_event took 3", "of 1000 polls", "too long without SUPV_WAITS"):
