@@ -20,8 +20,6 @@ namespace supv {
 namespace {
 
 constexpr rlim_t kDescriptors = 256;
-/// More processes and threads than there are already.
-constexpr rlim_t kTasks = 64;
 constexpr int kNice = 5;
 constexpr uid_t kNobody = 65534;
 
@@ -89,7 +87,7 @@ void confine(const Confinement& limits) {
   const auto owner = owner_of(limits.user);
   limit(RLIMIT_CORE, 0, "RLIMIT_CORE");
   limit(RLIMIT_NOFILE, kDescriptors, "RLIMIT_NOFILE");
-  limit(RLIMIT_NPROC, tasks_of(owner ? owner->uid : ::getuid()) + kTasks, "RLIMIT_NPROC");
+  limit(RLIMIT_NPROC, tasks_of(owner ? owner->uid : ::getuid()) + limits.tasks, "RLIMIT_NPROC");
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   // A sanitizer's shadow is larger than any limit.
   limit(RLIMIT_DATA, static_cast<rlim_t>(limits.memory), "RLIMIT_DATA");

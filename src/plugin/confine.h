@@ -11,6 +11,9 @@ struct Confinement {
   /// than its own needs root.
   std::string user;
   std::uint64_t memory = std::uint64_t{256} << 20;  ///< Bytes of private memory.
+  /// Processes and threads that its user may have beside those that there are now. The kernel
+  /// counts those of one user together, whoever started them.
+  std::uint64_t tasks = 64;
 };
 
 /// Confines this process for good: user and groups, memory, descriptors, processes, no core, no new
