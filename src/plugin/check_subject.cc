@@ -8,9 +8,9 @@
 #include <cstring>
 #include <memory>
 
+#include "base/perfdata.h"
 #include "base/text.h"
 #include "base/units.h"
-#include "plugin/metrics.h"
 
 namespace supv {
 namespace {
@@ -237,7 +237,7 @@ void Subject::judge_metrics(const char* metrics) {
     return watch_.once(Level::wrong, "unstable metrics",
                        "metrics change after the call: they must live until the next call");
   std::string error;
-  parse_metrics(said, error);
+  parse_perfdata(said, &error);
   if (!error.empty()) watch_.once(Level::wrong, "metrics", "metrics cannot be read: " + error);
 }
 
