@@ -14,13 +14,14 @@ constexpr supv_option kOptions[] = {
      0, "critical|warning|nonzero|zero"},
 };
 
+constexpr const char* kBlanks = " \t\r";
 constexpr std::size_t kMaxText = 200;
-constexpr std::size_t kMaxPerfdata = 100;
+constexpr std::size_t kMaxMetrics = 2048;
 
 std::string trimmed(const std::string& text, std::size_t most) {
-  const std::size_t first = text.find_first_not_of(" \t\r");
+  const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string::npos) return {};
-  std::string result = text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+  std::string result = text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
   if (result.size() <= most) return result;
   std::size_t end = most;
   // Not in the middle of a character of UTF-8.
@@ -28,19 +29,53 @@ std::string trimmed(const std::string& text, std::size_t most) {
   return result.substr(0, end) + "...";
 }
 
-/// The first line that says anything: the text, then the perfdata that a '|' sets apart.
-std::string first_line(std::string output) {
-  std::istringstream in(output);
-  for (std::string line; std::getline(in, line);) {
-    const std::size_t bar = line.find('|');
-    const std::string text = trimmed(line.substr(0, bar), kMaxText);
-    const std::string perfdata =
-        bar == std::string::npos ? "" : trimmed(line.substr(bar + 1), kMaxPerfdata);
-    if (text.empty() && perfdata.empty()) continue;
-    if (perfdata.empty()) return text;
-    return (text.empty() ? "| " : text + " | ") + perfdata;
+/// The perfdata in one line; what is too much is left out whole.
+std::string fitting(std::string perfdata) {
+  for (char& c : perfdata)
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7F) c = ' ';
+  if (perfdata.size() > kMaxMetrics) {
+    const std::size_t end = perfdata.rfind(' ', kMaxMetrics);
+    perfdata.resize(end == std::string::npos ? 0 : end);
   }
-  return {};
+  const std::size_t last = perfdata.find_last_not_of(' ');
+  perfdata.resize(last == std::string::npos ? 0 : last + 1);
+  perfdata.erase(0, perfdata.find_first_not_of(' '));
+  return perfdata;
+}
+
+struct Output {
+  std::string text;      ///< The first line that says anything, shortened.
+  std::string perfdata;  ///< All of it, joined.
+};
+
+/// Where a line turns to perfdata, npos: nowhere. With no '=' behind it, a '|' is one like any
+/// other.
+std::size_t bar_in(const std::string& line) {
+  const std::size_t bar = line.find('|');
+  if (bar == std::string::npos || line.find_first_not_of(kBlanks, bar + 1) == std::string::npos)
+    return bar;
+  return line.find('=', bar) == std::string::npos ? std::string::npos : bar;
+}
+
+/// As monitoring plugins write: a '|' ends the text of the first line, and the rest of that line is
+/// perfdata; a '|' further down ends the long text, and everything behind it is perfdata.
+Output read_output(const std::string& all) {
+  Output output;
+  std::istringstream in(all);
+  bool first = true;
+  bool ended = false;
+  for (std::string line; std::getline(in, line);) {
+    if (first && line.find_first_not_of(kBlanks) == std::string::npos) continue;
+    const std::size_t bar = ended ? std::string::npos : bar_in(line);
+    if (first) output.text = trimmed(line.substr(0, bar), kMaxText);
+    if (!first && bar != std::string::npos) ended = true;
+    first = false;
+    if (output.perfdata.size() > kMaxMetrics) break;
+    if (bar != std::string::npos) line.erase(0, bar + 1);
+    if (bar != std::string::npos || ended) output.perfdata += line + ' ';
+  }
+  output.perfdata = fitting(std::move(output.perfdata));
+  return output;
 }
 
 class Exec : public supv::sdk::Condition {
@@ -59,11 +94,12 @@ class Exec : public supv::sdk::Condition {
 
   Verdict answered(const supv_reply& reply) override {
     if (reply.error != nullptr) return supv::sdk::unknown(reply.error);
-    const std::string line = first_line(std::string(reply.text, reply.text_size));
+    const Output output = read_output(std::string(reply.text, reply.text_size));
     std::string reason = how(reply);
-    if (!line.empty()) reason += ": " + line;
+    if (!output.text.empty()) reason += ": " + output.text;
+    // What it was killed in the middle of may be half a number.
     if (reply.status < 0) return supv::sdk::unknown(std::move(reason));
-    return {outcome(reply.status), std::move(reason)};
+    return {outcome(reply.status), std::move(reason), output.perfdata};
   }
 
  private:

@@ -128,6 +128,7 @@ struct Subject {
     supv_verdict verdict{sizeof(supv_verdict), SUPV_UNKNOWN, nullptr, nullptr};
     descriptor.on_event(self, &event, &verdict);
     reason = verdict.reason ? verdict.reason : "";
+    metrics = verdict.metrics ? verdict.metrics : "";
     return verdict.outcome;
   }
   supv_outcome poll(std::int64_t monotonic_ns = 0) {
@@ -169,6 +170,7 @@ struct Subject {
   void* self = nullptr;
   std::string error;
   std::string reason;
+  std::string metrics;
 };
 
 std::string refusal(const std::string& name, const Options& options) {
@@ -203,19 +205,86 @@ TEST_CASE("exec understands the exit codes of Nagios") {
   }
 }
 
-TEST_CASE("exec shows the first line, and the perfdata behind it, shortened") {
+TEST_CASE("exec tells the text of a plugin's output from its perfdata") {
+  struct Row {
+    const char* output;
+    const char* reason;
+    const char* metrics;
+  };
+  constexpr Row kRows[] = {
+      {"", "exit 0", ""},
+      {"\n \t\r\n", "exit 0", ""},
+      {"OK", "exit 0: OK", ""},
+      {"\n DISK OK - free: 3% | /=97%;80;90\nmore\n", "exit 0: DISK OK - free: 3%", "/=97%;80;90"},
+      {"LOAD OK|load1=6.7;5;10;0; load5=4.8;4;6;0; \n", "exit 0: LOAD OK",
+       "load1=6.7;5;10;0; load5=4.8;4;6;0;"},
+      {"|only=1", "exit 0", "only=1"},
+      {"OK |", "exit 0: OK", ""},
+      {"OK | \r\n", "exit 0: OK", ""},
+      // The example of the guidelines: further perfdata behind the long text.
+      {"DISK OK - free space: / 3326 MB (56%); | /=2643MB;5948;5958;0;5968\n"
+       "/ 15272 MB (77%);\n/boot 68 MB (69%);\n"
+       "/var/log 819 MB (84%); | /boot=68MB;88;93;0;98\n"
+       "/home=69357MB;253404;253409;0;253414 \n/var/log=818MB;970;975;0;980\n",
+       "exit 0: DISK OK - free space: / 3326 MB (56%);",
+       "/=2643MB;5948;5958;0;5968  /boot=68MB;88;93;0;98 /home=69357MB;253404;253409;0;253414  "
+       "/var/log=818MB;970;975;0;980"},
+      {"OK\nlong\n|\na=1\nb=2", "exit 0: OK", "a=1 b=2"},
+      {"OK | a=1 | b=2", "exit 0: OK", "a=1 | b=2"},
+      {"OK | a=1\tb=2\x01", "exit 0: OK", "a=1 b=2"},
+      // A '|' that means something else.
+      {"| id | name |\n| 1 | one |", "exit 0: | id | name |", ""},
+      {"a || b", "exit 0: a || b", ""},
+  };
   Subject exec("exec", {{"command", "x"}});
-  CHECK(exec.exited(2, "\n DISK CRITICAL - free: 3% | /=97%;80;90\nmore\n") == SUPV_FIRE);
-  CHECK(exec.reason == "exit 2: DISK CRITICAL - free: 3% | /=97%;80;90");
-  CHECK(exec.exited(0, std::string(5000, 'x') + "|" + std::string(5000, 'y')) == SUPV_OK);
-  CHECK(exec.reason ==
-        "exit 0: " + std::string(200, 'x') + "... | " + std::string(100, 'y') + "...");
-  CHECK(exec.exited(0, "") == SUPV_OK);
-  CHECK(exec.reason == "exit 0");
-  CHECK(exec.exited(1, "|only=1") == SUPV_OK);
-  CHECK(exec.reason == "exit 1: | only=1");
+  for (const Row& row : kRows) {
+    CAPTURE(row.output);
+    CHECK(exec.exited(0, row.output) == SUPV_OK);
+    CHECK(exec.reason == row.reason);
+    CHECK(exec.metrics == row.metrics);
+  }
+  exec.exited(0, std::string("a\0b | c=1\0 d=2", 14));
+  CHECK(exec.metrics == "c=1  d=2");
+}
+
+TEST_CASE("exec has metrics with every exit code, and none of what has not ended by itself") {
+  Subject exec("exec", {{"command", "x"}});
+  for (const int code : {0, 1, 2, 3, 127}) {
+    exec.exited(code, "text | a=1");
+    CHECK(exec.metrics == "a=1");
+  }
+  exec.exited(0, "text | a=1", 9);
+  CHECK(exec.metrics.empty());
+  exec.exited(0, "text | a=1");
+  exec.failed("no answer within 1s");
+  CHECK(exec.metrics.empty());
+}
+
+TEST_CASE("exec shortens what is too long") {
+  Subject exec("exec", {{"command", "x"}});
+  CHECK(exec.exited(0, std::string(5000, 'x') + "|" + std::string(5000, 'y') + "=1") == SUPV_OK);
+  CHECK(exec.reason == "exit 0: " + std::string(200, 'x') + "...");
+  CHECK(exec.metrics.empty());
   exec.exited(0, std::string(199, 'x') + "\xc3\xa4\xc3\xa4");
   CHECK(exec.reason == "exit 0: " + std::string(199, 'x') + "...");
+  // 2048 bytes, and never half a number.
+  std::string line = "OK |";
+  std::string lines = "OK\n|";
+  for (int i = 10000; i < 16000; ++i) {
+    line += " m=" + std::to_string(i);
+    lines += " m=" + std::to_string(i) + "\n";
+  }
+  for (const std::string& output : {line, lines}) {
+    exec.exited(0, output);
+    CHECK(exec.metrics.size() <= 2048);
+    CHECK(exec.metrics.size() > 2030);
+    CHECK(exec.metrics.starts_with("m=10000 "));
+    CHECK(exec.metrics.rfind(" m=") + 8 == exec.metrics.size());
+  }
+}
+
+TEST_CASE("exec needs a command, and nothing else under way") {
+  Subject exec("exec", {{"command", "x"}});
   exec.host.busy = true;
   CHECK(exec.poll() == SUPV_UNKNOWN);
   CHECK(refusal("exec", {{"command", "  "}}) == "command: it is empty");
