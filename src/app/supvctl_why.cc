@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "app/supvctl_print.h"
 #include "app/supvctl_table.h"
 #include "base/text.h"
@@ -78,12 +80,22 @@ std::string next_parts(const WatchReport& watch, const View& view) {
   return text;
 }
 
+/// What it measured, as far as that fits beside a reason.
+std::string metrics_part(const std::vector<Metric>& metrics) {
+  constexpr std::size_t kMost = 8;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(metrics.size(), kMost); ++i)
+    text += (i == 0 ? " | " : " ") + printable(metric_text(metrics[i]));
+  if (metrics.size() > kMost) text += fmt::format(" and {} more", metrics.size() - kMost);
+  return text;
+}
+
 std::string condition_part(const ConditionReport& condition, const View& view) {
   const Tone tone = condition.verdict == "true" ? Tone::busy : Tone::plain;
   std::string text =
-      fmt::format("    {:<24}{}{}{}\n", printable(condition.id),
+      fmt::format("    {:<24}{}{}{}{}\n", printable(condition.id),
                   paint(fmt::format("{:<9}", printable(condition.verdict)), tone, view.colour),
-                  printable(condition.reason),
+                  printable(condition.reason), metrics_part(condition.metrics),
                   condition.checked_wall_ms
                       ? fmt::format("  (checked {})", age(*condition.checked_wall_ms, view.now_ms))
                       : "");

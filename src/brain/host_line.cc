@@ -142,7 +142,7 @@ void HostLine::hear() {
     Armed& armed = found->second;
     armed.waiting = false;
     if (armed.deadline) {
-      judge(armed, verdict_of(said->outcome), printable(said->reason));
+      judge(armed, verdict_of(said->outcome), printable(said->reason), said->metrics);
     } else if (said->outcome == SUPV_FIRE && (armed.descriptor->flags & SUPV_BASELINE) != 0) {
       // After its time an answer tells of another moment; but a change is told only once.
       armed.late = printable(said->reason);
@@ -150,9 +150,9 @@ void HostLine::hear() {
   }
 }
 
-void HostLine::judge(Armed& armed, Verdict verdict, std::string reason) {
+void HostLine::judge(Armed& armed, Verdict verdict, std::string reason, std::string metrics) {
   forget(armed);
-  surroundings_.judged({armed.run, armed.index, verdict, std::move(reason)});
+  surroundings_.judged({armed.run, armed.index, verdict, std::move(reason), std::move(metrics)});
 }
 
 /// Nobody waits for its answer any more.

@@ -75,7 +75,7 @@ class HostLine {
   };
   Armed* find(RunId run, std::uint32_t index);
   void tell(Armed& armed);
-  void judge(Armed& armed, Verdict verdict, std::string reason);
+  void judge(Armed& armed, Verdict verdict, std::string reason, std::string metrics = {});
   void forget(Armed& armed);
 
   Surroundings surroundings_;

@@ -114,7 +114,7 @@ Answer ConditionHosts::Living::ask(supv_event event) {
 
 ev::Judged ConditionHosts::Living::judged(Answer answer) const {
   return {run_, index_, verdict_of(answer.outcome), printable(answer.reason),
-          printable(answer.metrics)};
+          std::move(answer.metrics)};
 }
 
 void ConditionHosts::Living::limit_wait(std::optional<Time> until) {

@@ -220,7 +220,7 @@ struct Judged {
   std::uint32_t condition = 0;
   Verdict verdict = Verdict::unknown;
   std::string reason;
-  std::string metrics = {};  ///< What was measured, as monitoring plugins write it.
+  std::string metrics = {};  ///< What was measured, as monitoring plugins write it; any bytes.
 };
 /// An answer to fx::Deliver.
 struct Delivered {

@@ -85,6 +85,16 @@ std::optional<TimelineEntry> timeline_entry(const std::string& shown) {
   return TimelineEntry{index, hash, parse_time(at).value_or(0)};
 }
 
+Metric metric(const Json& json) {
+  return {text(json, "label"),
+          maybe_number<double>(json, "value"),
+          text(json, "unit"),
+          text(json, "warn"),
+          text(json, "crit"),
+          maybe_number<double>(json, "min"),
+          maybe_number<double>(json, "max")};
+}
+
 ConditionReport condition(const Json& json) {
   ConditionReport report{text(json, "id"),        text(json, "verdict"),  text(json, "reason"),
                          text(json, "mode"),      text(json, "baseline"), {},
@@ -92,6 +102,7 @@ ConditionReport condition(const Json& json) {
   for (const std::string& shown : texts(json, "timeline")) {
     if (auto entry = timeline_entry(shown)) report.timeline.push_back(std::move(*entry));
   }
+  for (const Json& shown : field(json, "metrics")) report.metrics.push_back(metric(shown));
   return report;
 }
 

@@ -56,6 +56,17 @@ Json supvd_json(const Supvd& supvd) {
           {"consul_address", text_or_null(supvd.consul_address)}};
 }
 
+Json metric_json(const Metric& metric) {
+  Json json = {{"label", metric.label}};
+  if (metric.value) json["value"] = *metric.value;
+  if (!metric.unit.empty()) json["unit"] = metric.unit;
+  if (!metric.warn.empty()) json["warn"] = metric.warn;
+  if (!metric.crit.empty()) json["crit"] = metric.crit;
+  if (metric.min) json["min"] = *metric.min;
+  if (metric.max) json["max"] = *metric.max;
+  return json;
+}
+
 Json condition_json(const ConditionReport& condition) {
   Json timeline;
   if (!condition.mode.empty() || !condition.timeline.empty()) {
@@ -65,13 +76,16 @@ Json condition_json(const ConditionReport& condition) {
           fmt::format("#{} {} {}", entry.index, entry.hash8, format_time(entry.wall_ms)));
     }
   }
-  return {{"id", condition.id},
-          {"verdict", condition.verdict},
-          {"reason", text_or_null(condition.reason)},
-          {"timeline", std::move(timeline)},
-          {"checked_at", time_or_null(condition.checked_wall_ms)},
-          {"mode", text_or_null(condition.mode)},
-          {"baseline", text_or_null(condition.baseline)}};
+  Json json = {{"id", condition.id},
+               {"verdict", condition.verdict},
+               {"reason", text_or_null(condition.reason)},
+               {"timeline", std::move(timeline)},
+               {"checked_at", time_or_null(condition.checked_wall_ms)},
+               {"mode", text_or_null(condition.mode)},
+               {"baseline", text_or_null(condition.baseline)}};
+  // Unlike the rest these are left out where there are none, as few conditions measure anything.
+  for (const Metric& metric : condition.metrics) json["metrics"].push_back(metric_json(metric));
+  return json;
 }
 
 Json last_exit_json(const std::optional<LastExit>& last) {

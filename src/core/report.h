@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/perfdata.h"
+
 /// What the core tells people, as plain values; brain/ turns it into JSON and adds what only the
 /// machine knows (memory, CPU). A field that does not apply is empty.
 namespace supv {
@@ -24,6 +26,7 @@ struct ConditionReport {
   std::string baseline;  ///< consul_kv: "known" | "assumed".
   std::vector<TimelineEntry> timeline;
   std::optional<std::int64_t> checked_wall_ms;
+  std::vector<Metric> metrics = {};
 };
 
 struct LastExit {

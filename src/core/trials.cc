@@ -87,10 +87,12 @@ std::optional<Time> Trials::next(std::uint8_t phases) const {
   return first;
 }
 
-void Trials::record(Moment now, std::size_t index, Verdict verdict, std::string reason) {
+void Trials::record(Moment now, std::size_t index, Verdict verdict, std::string reason,
+                    RareText metrics) {
   Entry& entry = entries_[index];
   entry.verdict = verdict;
   entry.reason = std::move(reason);
+  entry.metrics = std::move(metrics);
   entry.checked = now.wall_ms;
   entry.holds = entry.trial.record(verdict) && verdict == Verdict::yes;
   if (!entry.holds) entry.act_at.reset();
@@ -135,13 +137,13 @@ bool Trials::combine(Moment now, std::size_t whole) {
     verdict = yes ? Verdict::yes : unknown ? Verdict::unknown : Verdict::no;
   if (kind == ConditionKind::none)
     verdict = unknown ? Verdict::unknown : yes ? Verdict::no : Verdict::yes;
-  record(now, whole, verdict, std::move(reasons));
+  record(now, whole, verdict, std::move(reasons), {});
   return true;
 }
 
 std::optional<std::uint32_t> Trials::take(Moment now, const ev::Judged& news) {
   entries_[news.condition].pending = false;
-  record(now, news.condition, news.verdict, news.reason);
+  record(now, news.condition, news.verdict, news.reason, news.metrics);
   std::uint32_t decided = news.condition;
   while (condition(decided).parent >= 0) {
     decided = static_cast<std::uint32_t>(condition(decided).parent);
@@ -204,6 +206,7 @@ ConditionReport Trials::report(std::uint32_t index) const {
   report.verdict = kVerdicts[static_cast<int>(entry.verdict)];
   report.reason = entry.checked ? entry.reason : "not judged yet";
   report.checked_wall_ms = entry.checked;
+  report.metrics = parse_perfdata(entry.metrics.text());
   return report;
 }
 

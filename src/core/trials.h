@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/messages.h"
+#include "core/rare.h"
 #include "core/trial.h"
 
 namespace supv {
@@ -74,6 +75,7 @@ class Trials {
     std::optional<Time> act_at;
     bool woken = false;  ///< take_splayed() has told of act_at.
     std::string reason;
+    RareText metrics;  ///< As they came with the verdict.
     std::optional<std::int64_t> checked;
   };
 
@@ -81,7 +83,7 @@ class Trials {
   bool counts(std::size_t index, std::uint8_t phases) const;
   Duration interval(std::size_t index) const;
   bool awaited(std::size_t index) const;
-  void record(Moment now, std::size_t index, Verdict verdict, std::string reason);
+  void record(Moment now, std::size_t index, Verdict verdict, std::string reason, RareText metrics);
   bool combine(Moment now, std::size_t whole);
 
   const WatchSpec* spec_;

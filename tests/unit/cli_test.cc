@@ -488,7 +488,15 @@ TEST_CASE("why explains") {
   condition.mode = "watch";
   condition.baseline = "known";
   condition.timeline = {{12, "ab12cd34", 0}, {15, "ffffffff", 1000}};
-  report.conditions = {condition};
+  ConditionReport measured;
+  measured.id = "exec#2";
+  measured.verdict = "false";
+  measured.reason = "exit 0: OK";
+  measured.metrics = {{"/", 73.0, "%", "", "", {}, {}}, {"rss", 120.0, "MB", "", "", {}, {}}};
+  ConditionReport much = measured;
+  much.id = "exec#3";
+  for (int i = 0; i < 8; ++i) much.metrics.push_back({"m", 1.0 * i, "", "", "", {}, {}});
+  report.conditions = {condition, measured, much};
   FakeSupvd supvd(folder / "s", always(with_watches({report})));
   const Ran ran = run({"--socket", supvd.path(), "why", "web"});
   CHECK(ran.code == 0);
@@ -499,6 +507,10 @@ TEST_CASE("why explains") {
   CHECK(contains(ran.out, "#12 ab12cd34 1970-01-01T00:00:00Z  baseline\n"));
   CHECK(contains(ran.out, "#15 ffffffff 1970-01-01T00:00:01Z\n"));
   CHECK(contains(ran.out, "    last \\x1B[31mline\n"));
+  CHECK(contains(ran.out, "false    unchanged\n"));
+  CHECK(contains(ran.out, "false    exit 0: OK | /=73% rss=120 MB\n"));
+  CHECK(contains(ran.out, "| /=73% rss=120 MB m=0 m=1 m=2 m=3 m=4 m=5 and 2 more\n"));
+  CHECK(contains(run({"--socket", supvd.path(), "show", "web"}).out, "OK | /=73% rss=120 MB\n"));
 }
 
 TEST_CASE("an unknown name exits with 5 and names the nearest") {

@@ -249,6 +249,22 @@ TEST_CASE("a client reads back what supvd said") {
   CHECK_FALSE(answer->used[1].cpu_percent);
 }
 
+TEST_CASE("what was measured is told where there is something, and without what is not known") {
+  const Call call = accepted(R"({"jsonrpc":"2.0","id":3,"method":"status"})");
+  Report report = full_report();
+  auto& metrics = report.watches[0].conditions[1].metrics;
+  metrics = {{"rss", 123.0, "B", "10:20", "@~:5", 0.0, 100.0}, {"queue", {}, "", "", "", {}, {}}};
+  const std::string line = reply_line(call, report, {}, {});
+  CHECK(contains(line, R"("mode":"watch","baseline":"known"},)"));
+  CHECK(contains(line,
+                 R"("baseline":null,"metrics":[{"label":"rss","value":123.0,"unit":"B",)"
+                 R"("warn":"10:20","crit":"@~:5","min":0.0,"max":100.0},{"label":"queue"}]})"));
+  const auto answer = parse_answer(line);
+  REQUIRE(answer);
+  CHECK(answer->report.watches[0].conditions[0].metrics.empty());
+  CHECK(answer->report.watches[0].conditions[1].metrics == metrics);
+}
+
 TEST_CASE("actions, progress, errors") {
   const Call call =
       accepted(R"({"jsonrpc":"2.0","id":"z","method":"restart","params":{"select":["a"]}})");

@@ -383,3 +383,29 @@ TEST_CASE("what was told of is remembered by the trials of the next definition")
   CHECK_FALSE(next.trials->told(1));  // it is another condition now
   CHECK_FALSE(next.trials->told(2));
 }
+
+TEST_CASE("what was measured is shown with the verdict that it came with, and no other") {
+  Bench bench;
+  bench.add("whole").kind = ConditionKind::all;
+  bench.part(0, "part");
+  bench.make();
+  bench.begin();
+  const auto say = [&](Verdict verdict, const std::string& metrics) {
+    bench.trials->take(bench.now, {static_cast<RunId>(7ULL), 1, verdict, "reason", metrics});
+    return bench.trials->report(1).metrics;
+  };
+  CHECK(bench.trials->report(1).metrics.empty());
+  const std::vector<Metric> load = {{"load1", 0.5, "", "5", "10", 0.0, {}},
+                                    {"load 5", 0.25, "", "", "", {}, {}}};
+  CHECK(say(Verdict::no, "load1=0.5;5;10;0 'load 5'=0.25 and=rubbish") == load);
+  CHECK(bench.trials->report(1).metrics == load);  // as often as somebody asks
+  CHECK(bench.trials->report(0).metrics.empty());  // a whole measures nothing itself
+  CHECK(say(Verdict::yes, "").empty());
+  CHECK(say(Verdict::unknown, "load1=U").size() == 1);
+  CHECK(say(Verdict::unknown, "").empty());
+  CHECK(say(Verdict::yes, "a=1").size() == 1);
+  bench.trials->end(phase::kUp);
+  CHECK(bench.trials->report(1).metrics.size() == 1);  // as its reason
+  bench.begin();
+  CHECK(bench.trials->report(1).metrics.empty());
+}
