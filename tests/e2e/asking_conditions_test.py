@@ -161,10 +161,82 @@ def test_exit_codes_as_nagios_gives_them(lab):
         "exec: {id: shell, command: 'echo one && exit 1', fires_on: nonzero}",
         "exec: {id: signal, command: 'kill -SEGV $$', fires_on: nonzero}",
         "exec: {id: late, command: sleep 100, timeout: 300ms, fires_on: nonzero}",
-    ], {"disk": ("false", r"exit 0: DISK OK.*\| /="), "full": ("true", "exit 2: DISK CRITICAL"),
+    ], {"disk": ("false", "exit 0: DISK OK[^|]*$"), "full": ("true", "exit 2: DISK CRITICAL"),
         "procs": ("false", "exit 0: PROCS OK"), "usage": ("unknown", "exit 3"),
         "missing": ("unknown", "No such file"), "shell": ("true", "exit 1: one"),
         "signal": ("unknown", "killed by SEGV"), "late": ("unknown", "no answer within 300ms")})
+
+
+def metrics(lab, identity):
+    """What the condition measured, by label; an empty dict if it shows nothing."""
+    shown = lab.ctl("status", "w", "--json").exits(0, 150, 151).json["watches"][0]["conditions"]
+    one = next(condition for condition in shown if condition["id"] == identity)
+    assert one.get("metrics") != [], one
+    return {metric.pop("label"): metric for metric in one.get("metrics", [])}
+
+
+def test_what_monitoring_plugins_measured_is_shown(lab):
+    if not (PLUGINS / "check_disk").exists():
+        raise supv.Skip("no monitoring-plugins-basic")
+    asks(lab, [
+        f"exec: {{id: load, command: '{PLUGINS}/check_load -w 900,800,700 -c 999,998,997'}}",
+        f"exec: {{id: disk, command: '{PLUGINS}/check_disk -w 0% -c 0% -p / -p /proc'}}",
+        f"exec: {{id: procs, command: '{PLUGINS}/check_procs -w 1:90000 -c 1:99999'}}",
+        f"exec: {{id: age, command: '{PLUGINS}/check_file_age -w 1 -c 2 -f /etc/passwd'}}",
+        f"exec: {{id: dummy, command: '{PLUGINS}/check_dummy 0 fine'}}",
+    ], {"load": ("false", "exit 0: .*LOAD OK[^|]*$"), "disk": ("false", "exit 0: DISK OK[^|]*$"),
+        "procs": ("false", "exit 0: PROCS OK[^|]*$"), "age": ("true", "exit 2: FILE_AGE CRITICAL"),
+        "dummy": ("false", "exit 0: OK: fine$")})
+    load = metrics(lab, "load")
+    equal(sorted(load), ["load1", "load15", "load5"], "labels of check_load")
+    equal({**load["load5"], "value": 0}, {"value": 0, "warn": "800.000", "crit": "998.000",
+                                          "min": 0.0}, "load5")
+    assert 0 <= load["load5"]["value"] < 800, load
+    disk = metrics(lab, "disk")["/"]
+    total = os.statvfs("/").f_blocks * os.statvfs("/").f_frsize
+    scale = {"B": 1, "kB": 2**10, "KB": 2**10, "MB": 2**20, "MiB": 2**20}[disk["unit"]]
+    assert 0 < disk["value"] <= disk["max"], disk
+    assert abs(disk["max"] * scale - total) < total / 10, f"{disk}, and statvfs says {total}"
+    procs = metrics(lab, "procs")["procs"]
+    assert procs["value"] >= 3 and procs["warn"] == "1:90000" and "unit" not in procs, procs
+    age = metrics(lab, "age")
+    equal((age["age"]["unit"], age["size"]["value"]),
+          ("s", float(os.stat("/etc/passwd").st_size)), "check_file_age")
+    equal(metrics(lab, "dummy"), {}, "metrics of a plugin that says none")
+    for command in "show", "why":
+        text = lab.ctl(command, "w").ok().out
+        assert re.search(r"procs +false +exit 0: PROCS OK: [^|]* \| procs=\d+  \(checked", text), text
+        assert re.search(r"dummy +false +exit 0: OK: fine  \(checked", text), text
+
+
+def test_metrics_belong_to_one_answer_and_come_back_after_the_brain(lab):
+    said = lab.write("said", "")
+    supervise(lab, [f"exec: {{id: mine, command: 'cat {said}; exit 3', interval: 100ms}}",
+                    "lua: {id: script, script: 'metric(\"a b\", 4) return false'}"])
+
+    def says(text, wanted):
+        said.with_suffix(".new").write_text(text)
+        said.with_suffix(".new").rename(said)
+        wait_until(lambda: metrics(lab, "mine") == wanted,
+                   lambda: f"{wanted}; there is {metrics(lab, 'mine')}")
+
+    says("it is so | 'a b'=U;@5;~:3 rest=1,5 rss=2.5MB;;;0;9 what\nlong\nmore | c=-1\nd=7c\n",
+         {"a b": {"warn": "@5", "crit": "~:3"},
+          "rss": {"value": 2.5, "unit": "MB", "min": 0.0, "max": 9.0},
+          "c": {"value": -1.0}, "d": {"value": 7.0, "unit": "c"}})
+    # It is unknown, and yet it measured something.
+    verdict(lab, "mine", "unknown", "^exit 3: it is so$")
+    contains(lab.ctl("why", "w").ok().out, "exit 3: it is so | 'a b'=? rss=2.5 MB c=-1 d=7", "why")
+    says("nothing more", {})
+    verdict(lab, "mine", "unknown", "^exit 3: nothing more$")
+    says("again | x=1", {"x": {"value": 1.0}})
+    wait_until(lambda: metrics(lab, "script") == {"a b": {"value": 4.0}}, "metrics of a script")
+    brain = lab.role("brain")
+    said.write_text("the next | y=2")
+    os.kill(brain, signal.SIGKILL)
+    wait_until(lambda: lab.role("brain") not in (None, brain), "another brain")
+    wait_until(lambda: metrics(lab, "mine") == {"y": {"value": 2.0}}, "metrics after the brain")
+    wait_until(lambda: metrics(lab, "script") == {"a b": {"value": 4.0}}, "those of the script")
 
 
 def test_a_command_runs_as_the_watch_does(lab):
