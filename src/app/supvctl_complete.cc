@@ -5,6 +5,7 @@
 #include <set>
 
 #include "app/control_client.h"
+#include "app/supvctl_installed.h"
 #include "base/text.h"
 #include "conditions/catalog.h"
 
@@ -55,6 +56,7 @@ std::vector<std::string> watches_and_groups(const std::string& socket) {
 std::vector<std::string> condition_names() {
   std::vector<std::string> names;
   for (const auto* condition : builtin_conditions()) names.emplace_back(condition->name);
+  for (const InstalledPlugin& plugin : installed_plugins()) names.push_back(plugin.name);
   return names;
 }
 

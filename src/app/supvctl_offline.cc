@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "app/load_input.h"
+#include "app/supvctl_installed.h"
 #include "base/text.h"
 #include "conditions/catalog.h"
 #include "config/load.h"
@@ -47,6 +49,36 @@ std::string condition_line(const supv_condition_descriptor& condition) {
   return fmt::format("{:<18} {}\n", condition.name, condition.help);
 }
 
+std::string plugin_line(InstalledPlugin& plugin) {
+  study(plugin);
+  if (!plugin.declaration)
+    return fmt::format("{:<18} cannot be used: {} ({})\n", printable(plugin.name), plugin.error,
+                       printable(plugin.path));
+  return fmt::format("{:<18} {} ({})\n", plugin.name, plugin.declaration->descriptor().help,
+                     printable(plugin.path));
+}
+
+/// `word` is one of them.
+int print_reference(const std::string& word, std::vector<InstalledPlugin>& plugins) {
+  for (const auto* condition : builtin_conditions()) {
+    if (word != condition->name) continue;
+    std::fputs(describe_condition(*condition).c_str(), stdout);
+    return 0;
+  }
+  for (InstalledPlugin& plugin : plugins) {
+    if (word != plugin.name) continue;
+    study(plugin);
+    if (!plugin.declaration) {
+      fmt::print(stderr, "supvctl: the plugin {} cannot be used: {}\n", printable(plugin.path),
+                 plugin.error);
+      return code::kFailed;
+    }
+    fmt::print("{}\nPlugin: {}\n", describe_condition(plugin.declaration->descriptor()),
+               printable(plugin.path));
+  }
+  return 0;
+}
+
 }  // namespace
 
 int check_files(const Invocation& invocation) {
@@ -67,32 +99,37 @@ int check_files(const Invocation& invocation) {
 }
 
 int print_conditions(const Invocation& invocation) {
+  std::vector<InstalledPlugin> plugins = installed_plugins();
   if (invocation.words.empty()) {
     for (const auto* condition : builtin_conditions()) {
       std::fputs(condition_line(*condition).c_str(), stdout);
     }
+    for (InstalledPlugin& plugin : plugins) std::fputs(plugin_line(plugin).c_str(), stdout);
     return 0;
   }
   std::vector<std::string_view> names;
   for (const auto* condition : builtin_conditions()) names.emplace_back(condition->name);
+  for (const InstalledPlugin& plugin : plugins) names.emplace_back(plugin.name);
   for (const std::string& word : invocation.words) {
-    bool found = false;
-    for (const auto* condition : builtin_conditions()) {
-      if (word != condition->name) continue;
-      std::fputs(describe_condition(*condition).c_str(), stdout);
-      found = true;
+    if (std::find(names.begin(), names.end(), word) == names.end()) {
+      const std::string_view near = nearest_word(word, names);
+      fmt::print(stderr, "supvctl: no such condition: {}{}\n", printable(word),
+                 near.empty() ? "" : fmt::format("; did you mean {}?", near));
+      return code::kUsage;
     }
-    if (found) continue;
-    const std::string_view near = nearest_word(word, names);
-    fmt::print(stderr, "supvctl: no such condition: {}{}\n", printable(word),
-               near.empty() ? "" : fmt::format("; did you mean {}?", near));
-    return code::kUsage;
+    if (const int failed = print_reference(word, plugins); failed != 0) return failed;
   }
   return 0;
 }
 
 int print_schema() {
-  fmt::print("{}\n", json_schema(builtin_conditions()));
+  Catalog catalog = builtin_conditions();
+  std::vector<InstalledPlugin> plugins = installed_plugins();
+  for (InstalledPlugin& plugin : plugins) {
+    study(plugin);
+    if (plugin.declaration) catalog.push_back(&plugin.declaration->descriptor());
+  }
+  fmt::print("{}\n", json_schema(catalog));
   return 0;
 }
 
