@@ -15,6 +15,7 @@
 #include "app/supvctl_offline.h"
 #include "app/supvctl_plugin.h"
 #include "app/supvctl_print.h"
+#include "app/supvctl_probe.h"
 #include "app/supvctl_progress.h"
 #include "base/text.h"
 #include "core/protocol.h"
@@ -295,6 +296,7 @@ int run_command(const Invocation& invocation) {
   if (command == "schema") return print_schema();
   if (command == "import") return run_import(invocation);
   if (command == "plugin") return check_plugin_file(invocation);
+  if (command == "probe") return run_probe(invocation);
   if (command == "completion") return run_completion(invocation);
   if (command == "__complete") {
     print_completions(invocation);

@@ -56,6 +56,7 @@ constexpr CommandLine kCommands[] = {
     {"conditions", "Reference of the conditions", kWords},
     {"schema", "JSON schema of watch files", 0},
     {"import", "Another supervisor's configuration as a watch file", kForce},
+    {"probe", "Ask conditions now: probe SEL [CONDITION], probe FILE WATCH [CONDITION]", kWords},
     {"plugin", "Try a condition plugin: plugin check FILE.so", 0},
     {"kv", "kv get KEY, kv put KEY VALUE, kv delete KEY", kWords},
     {"contact", "Tell a contact something: contact test NAME", kWords},
@@ -131,6 +132,8 @@ void add_own(CLI::App& sub, const std::string& name, Invocation& invocation, Tex
     sub.add_option("FROM", invocation.from, "god")->required();
     sub.add_option("FILE", invocation.files, "Its configuration files")->required();
     sub.add_option("-o,--out", invocation.out, "Write the watch file there; else standard output");
+  } else if (name == "probe") {
+    sub.add_flag("--all", invocation.all, "Every watch");
   } else if (name == "plugin") {
     sub.add_option("WHAT", invocation.from, "check")->required();
     sub.add_option("FILE", invocation.files, "The plugin, NAME.so")->required();

@@ -42,6 +42,7 @@ int brain(int argc, char** argv) {
   options.log_format = settings.log_format;
   options.version = SUPV_VERSION;
   options.dev = settings.dev;
+  options.probe = settings.probe;
   // What -l says stands above `daemon.log`.
   options.foreground = settings.foreground || settings.log_given;
   options.keeper_fd = kChannel;

@@ -39,6 +39,7 @@ void add_flags(CLI::App& app, Settings& settings) {
       ->check(CLI::Range(1U, wire::kMaxSlots - 256));
   app.add_flag("--wait-ready", settings.wait_ready,
                "Return when every watch is ready; 1 if one fails");
+  app.add_option("--probe", settings.probe)->group("");  // For supvctl probe.
   app.set_version_flag("--version", "supvd " SUPV_VERSION);
 }
 
@@ -118,6 +119,7 @@ std::vector<std::string> to_arguments(const Settings& settings) {
   if (settings.max_watches) add("--max-watches", std::to_string(*settings.max_watches));
   if (settings.foreground) arguments.emplace_back("--foreground");
   if (settings.dev) arguments.emplace_back("--dev");
+  add("--probe", settings.probe);
   return arguments;
 }
 

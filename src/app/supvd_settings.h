@@ -25,6 +25,7 @@ struct Settings {
   std::string log_dir;
   std::string pid_file;
   std::optional<std::uint32_t> max_watches;
+  std::string probe;  ///< Only this watch is there, to be asked about; nothing is started.
 };
 
 /// What the command line came to: settings, or text to print and a code to exit with.

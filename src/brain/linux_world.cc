@@ -64,6 +64,8 @@ LinuxWorld::LinuxWorld(const BrainOptions& options, Log& log)
       host_line_(host_surroundings()),
       plugin_hosts_(plugin_surroundings()),
       hosts_(condition_surroundings()),
+      try_outs_(
+          hosts_, [this] { return now_; }, [this](const fx::Reply& reply) { act(reply); }),
       probes_(reactor_, [this](RunId run) { say(ev::Ready{run}); }),
       clusters_(own_, cluster_ears()),
       peers_(::geteuid()) {
@@ -82,6 +84,7 @@ std::optional<Time> LinuxWorld::deadline() const {
   std::optional<Time> first = earlier(roles_.deadline(), init_.deadline());
   first = earlier(first, earlier(host_line_.deadline(), plugin_hosts_.deadline()));
   first = earlier(first, earlier(commands_.deadline(), hosts_.deadline()));
+  first = earlier(first, try_outs_.deadline());
   return control_ ? earlier(first, control_->wake()) : first;
 }
 
@@ -107,6 +110,7 @@ bool LinuxWorld::turn(std::optional<Time> limit) {
   plugin_hosts_.tick(now_.time);
   commands_.tick(now_.time);
   hosts_.tick(now_.time);
+  try_outs_.tick();
   http_calls_.say_ready();
   clusters_.say_ready();
   if (keeper_gone_) throw KeeperGone();

@@ -33,6 +33,7 @@
 #include "brain/runs.h"
 #include "brain/state_file.h"
 #include "brain/trees.h"
+#include "brain/try_outs.h"
 #include "brain/usage.h"
 #include "core/world.h"
 #include "keeper/channel.h"
@@ -84,6 +85,7 @@ class LinuxWorld final : public World, private ControlWorld {
 
   // linux_world.cc
   void say(Event event) { inbox_.push_back(std::move(event)); }
+  void judged(ev::Judged news);
   bool turn(std::optional<Time> limit);
   bool goes_on(std::optional<Time> wake);
   std::optional<Time> deadline() const;
@@ -110,6 +112,7 @@ class LinuxWorld final : public World, private ControlWorld {
   void act(const fx::Http& http) { clusters_.ask(http); }
   void act(const fx::Remember& memory);
   void act(const fx::Reply& reply);
+  void act(const fx::TryOut& asked) { try_outs_.begin(asked); }
   void act(const fx::Note& note);
   void act(const fx::Load& load);
   void go_on_loading(const fx::Load& load, const std::shared_ptr<PluginStudies>& studies);
@@ -183,6 +186,7 @@ class LinuxWorld final : public World, private ControlWorld {
   HostLine host_line_;
   PluginHosts plugin_hosts_;
   ConditionHosts hosts_;
+  TryOuts try_outs_;
   Probes probes_;
   Clusters clusters_;
   Peers peers_;

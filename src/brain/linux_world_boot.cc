@@ -27,6 +27,19 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
+/// What is left of a configuration when one of its watches is only asked about.
+void keep_only(Config& config, const std::string& name) {
+  std::erase_if(config.watches, [&name](const WatchSpec& watch) { return watch.name != name; });
+  config.contacts.clear();
+  for (WatchSpec& watch : config.watches) {
+    watch.autostart = false;
+    if (!watch.rare) continue;
+    RareSpec rare = *watch.rare;
+    rare.task.reset();
+    watch.rare = std::make_shared<const RareSpec>(std::move(rare));
+  }
+}
+
 }  // namespace
 
 KeeperLife keeper_life(int keeper_pid) {
@@ -104,6 +117,7 @@ void LinuxWorld::configure(ev::Boot& boot) {
   for (const std::string& warning : outcome.warnings) log_.warn("{}", warning);
   boot.fresh = !config_files_.has_kept();
   boot.config = std::move(*outcome.config);
+  if (!options_.probe.empty()) keep_only(boot.config, options_.probe);
   boot.retained = std::move(outcome.retained);
 }
 

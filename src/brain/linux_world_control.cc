@@ -80,16 +80,20 @@ ConditionHosts::Surroundings LinuxWorld::condition_surroundings() {
     return tree ? tree->cgroup : std::string();
   };
   surroundings.now = [this] { return now_; };
-  surroundings.judged = [this](ev::Judged judged) { say(std::move(judged)); };
+  surroundings.judged = [this](ev::Judged news) { judged(std::move(news)); };
   surroundings.slow = [this](std::string_view text) { log_.warn("{}", text); };
   return surroundings;
+}
+
+void LinuxWorld::judged(ev::Judged news) {
+  if (!try_outs_.take(news)) say(std::move(news));
 }
 
 HostLine::Surroundings LinuxWorld::host_surroundings() {
   HostLine::Surroundings surroundings;
   surroundings.need = [this] { roles_.need(Roles::Name::host, now_.time); };
   surroundings.now = [this] { return now_; };
-  surroundings.judged = [this](ev::Judged judged) { say(std::move(judged)); };
+  surroundings.judged = [this](ev::Judged news) { judged(std::move(news)); };
   surroundings.places = [this](const std::string& watch, const ProcessSpec& process) {
     return places(watch, process);
   };

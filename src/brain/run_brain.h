@@ -18,6 +18,7 @@ struct BrainOptions {
   std::string log_format;   ///< The same; else text.
   std::string version;
   bool dev = false;         ///< The trial KV runs.
+  std::string probe;        ///< Only this watch counts; nothing is started, nobody is told.
   bool foreground = false;  ///< Or told by -l: `daemon.log` does not move the log.
   int keeper_fd = 3;        ///< The channel to the keeper.
   int listener_fd = 4;      ///< The control socket, listening.

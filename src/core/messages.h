@@ -127,8 +127,9 @@ struct Request {
     quit,
     terminate,
     remove,
+    probe,  ///< A query; the last, because orders are kept by number.
   };
-  static constexpr Verb kLastVerb = Verb::remove;
+  static constexpr Verb kLastVerb = Verb::probe;
   ClientId client = ClientId::none;
   std::uint64_t tag = 0;  ///< Names the question on its connection.
   Verb verb = Verb::status;
@@ -141,6 +142,7 @@ struct Request {
   /// been tried) | settled (up, or the first tries have failed).
   std::string until;
   Duration hold_for{0};  ///< hold: 0 for ever
+  std::string condition;  ///< probe: the id, or the name; empty: all.
   std::string reason;
   std::string by;  ///< The peer's user name.
   bool force = false;
@@ -383,6 +385,17 @@ struct Reply {
   bool progress = false;
   Report report;
 };
+/// Conditions are to be asked now, apart from everything that is judged: `reply` is completed with
+/// what they say, and sent.
+struct TryOut {
+  struct Subject {
+    std::shared_ptr<const WatchSpec> spec;
+    RunId run = RunId::none;
+    std::vector<std::uint32_t> conditions;  ///< Parallel to those of its report.
+  };
+  Reply reply;
+  std::vector<Subject> subjects;  ///< Parallel to the watches of the report.
+};
 /// One line of history: goes to the log, the event file and everyone who follows events.
 struct Note {
   std::string watch;  ///< Empty: supvd itself.
@@ -418,6 +431,6 @@ struct Finish {
 using Effect =
     std::variant<fx::Spawn, fx::Adopt, fx::Deliver, fx::Stop, fx::Signal, fx::Follow, fx::Amend,
                  fx::Forget, fx::Arm, fx::Disarm, fx::Poll, fx::TellEnd, fx::Probe, fx::Http,
-                 fx::Remember, fx::Reply, fx::Note, fx::Load, fx::Applied, fx::Finish>;
+                 fx::Remember, fx::Reply, fx::TryOut, fx::Note, fx::Load, fx::Applied, fx::Finish>;
 
 }  // namespace supv

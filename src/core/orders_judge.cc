@@ -101,6 +101,7 @@ MaybeEnd judge_one(const Orders::Goal& goal, const Request& request, const Watch
     case Request::Verb::why:
     case Request::Verb::plan:
     case Request::Verb::events:
+    case Request::Verb::probe:
     case Request::Verb::signal:
     case Request::Verb::unmonitor:
     case Request::Verb::hold:

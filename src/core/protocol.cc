@@ -31,6 +31,7 @@ enum Param : std::uint32_t {
   kKey = 16384,
   kValue = 32768,
   kContact = 65536,
+  kCondition = 131072,
 };
 
 struct Method {
@@ -52,6 +53,7 @@ constexpr std::array kMethods = {
     Method{"why", Kind::core, Verb::why, kTarget, true, false},
     Method{"wait", Kind::core, Verb::wait, kTarget | kUntil, true, true},
     Method{"plan", Kind::core, Verb::plan, kFiles | kMissing | kNoRestart, true, false},
+    Method{"probe", Kind::core, Verb::probe, kTarget | kCondition, false, true},
     Method{"start", Kind::core, Verb::start, kDeed, false, true},
     Method{"stop", Kind::core, Verb::stop, kDeed, false, true},
     Method{"restart", Kind::core, Verb::restart, kDeed, false, true},
@@ -74,7 +76,7 @@ constexpr std::array kMethods = {
     Method{"logs", Kind::logs, Verb::status, kTarget, true, false},
 };
 
-constexpr std::array<std::pair<std::string_view, Param>, 17> kParams = {{
+constexpr std::array<std::pair<std::string_view, Param>, 18> kParams = {{
     {"select", kSelect},
     {"all", kAll},
     {"files", kFiles},
@@ -92,6 +94,7 @@ constexpr std::array<std::pair<std::string_view, Param>, 17> kParams = {{
     {"key", kKey},
     {"value", kValue},
     {"contact", kContact},
+    {"condition", kCondition},
 }};
 
 constexpr std::size_t kMaxActionId = 128;
@@ -201,6 +204,8 @@ Complaint read_param(Param param, const Json& value, Call& call) {
       return read_hold(value, request.hold_for);
     case kReason:
       return read_text(value, request.reason);
+    case kCondition:
+      return read_text(value, request.condition);
     case kForce:
       return read_flag(value, request.force);
     case kNoRestart:
@@ -309,6 +314,7 @@ Json params_of(const Method& method, const Call& call) {
   put(kSignal, "signal", request.signal != 0, request.signal);
   put(kUntil, "for", !request.until.empty(), request.until);
   put(kHoldMs, "hold_ms", request.hold_for.count() != 0, request.hold_for.count());
+  put(kCondition, "condition", !request.condition.empty(), request.condition);
   put(kReason, "reason", !request.reason.empty(), request.reason);
   put(kForce, "force", request.force, true);
   put(kNoRestart, "no_restart", request.no_restart, true);

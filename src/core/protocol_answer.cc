@@ -99,6 +99,8 @@ ConditionReport condition(const Json& json) {
   ConditionReport report{text(json, "id"),        text(json, "verdict"),  text(json, "reason"),
                          text(json, "mode"),      text(json, "baseline"), {},
                          time(json, "checked_at")};
+  const Json& took = field(json, "took_ms");
+  if (took.is_number()) report.took_ms = took.get<double>();
   for (const std::string& shown : texts(json, "timeline")) {
     if (auto entry = timeline_entry(shown)) report.timeline.push_back(std::move(*entry));
   }

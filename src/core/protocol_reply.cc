@@ -141,6 +141,7 @@ Json watch_json(const WatchReport& watch, const Used& used) {
                {"conditions", Json::array()}};
   for (const ConditionReport& condition : watch.conditions) {
     json["conditions"].push_back(condition_json(condition));
+    if (condition.took_ms) json["conditions"].back()["took_ms"] = rounded(*condition.took_ms);
   }
   return json;
 }
@@ -195,7 +196,7 @@ Json deed_json(const Report& report) {
 bool shows_watches(const Call& call) {
   return call.kind == Kind::core &&
          (call.request.verb == Request::Verb::status || call.request.verb == Request::Verb::show ||
-          call.request.verb == Request::Verb::why);
+          call.request.verb == Request::Verb::why || call.request.verb == Request::Verb::probe);
 }
 
 /// A query that was not answered, rather than answered with a code.

@@ -26,6 +26,7 @@ struct ConditionReport {
   std::string baseline;  ///< consul_kv: "known" | "assumed".
   std::vector<TimelineEntry> timeline;
   std::optional<std::int64_t> checked_wall_ms;
+  std::optional<double> took_ms = {};  ///< probe: how long the answer took.
   std::vector<Metric> metrics = {};
 };
 

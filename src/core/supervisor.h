@@ -56,6 +56,7 @@ class Supervisor {
 
   // supervisor_ask.cc: what people ask for
   void query(Step& step, const Request& request, const std::vector<std::uint32_t>& chosen);
+  void probe(Step& step, const Request& request, const std::vector<std::uint32_t>& chosen);
   void order(Step& step, const Request& request, const std::vector<std::uint32_t>& chosen);
   Orders::Goal carry_out(Step& step, const Request& request, Watch& watch);
   void act(Step& step, const Request& request, Watch& watch, Orders::Goal& goal);

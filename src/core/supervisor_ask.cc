@@ -15,6 +15,7 @@ bool is_query(Request::Verb verb) {
     case Request::Verb::show:
     case Request::Verb::why:
     case Request::Verb::events:
+    case Request::Verb::probe:
       return true;
     case Request::Verb::wait:
     case Request::Verb::plan:
@@ -63,6 +64,7 @@ void Supervisor::on(Step& step, const ev::Asked& event) {
       report.text = unknown;
       return step.emit(fx::Reply{request.client, request.tag, false, std::move(report)});
     }
+    if (request.verb == Request::Verb::probe) return probe(step, request, chosen);
     return query(step, request, selects ? chosen : roster_.all());
   }
   if (!orders_.take(step, request)) return;
@@ -91,6 +93,42 @@ void Supervisor::query(Step& step, const Request& request,
   }
   report.consul = feed_ ? feed_->health() : "unused";
   step.emit(fx::Reply{request.client, request.tag, false, std::move(report)});
+}
+
+/// What the chosen conditions say is for the world to find out.
+void Supervisor::probe(Step& step, const Request& request,
+                       const std::vector<std::uint32_t>& chosen) {
+  fx::TryOut asked;
+  asked.reply = {request.client, request.tag, false, {}};
+  Report& report = asked.reply.report;
+  std::vector<std::string_view> known;
+  bool any = request.condition.empty();
+  for (const std::uint32_t number : chosen) {
+    const Watch& watch = *roster_.at(number);
+    WatchReport whole = watch.report(step.now);
+    WatchReport part = whole;
+    part.conditions.clear();
+    fx::TryOut::Subject subject{watch.shared_spec(), watch.run(), {}};
+    const std::vector<ConditionSpec>& conditions = watch.spec().conditions;
+    for (std::uint32_t i = 0; i < conditions.size(); ++i) {
+      known.emplace_back(conditions[i].id);
+      const bool wanted = request.condition.empty() || request.condition == conditions[i].id ||
+                          request.condition == conditions[i].name;
+      if (!wanted) continue;
+      any = true;
+      subject.conditions.push_back(i);
+      part.conditions.push_back(whole.conditions[i]);
+    }
+    report.watches.push_back(std::move(part));
+    asked.subjects.push_back(std::move(subject));
+  }
+  if (any) return step.emit(std::move(asked));
+  report = {};
+  report.code = code::kNoSuchWatch;
+  report.text = fmt::format("there is no condition '{}'; there {} {}", request.condition,
+                            known.size() == 1 ? "is" : "are",
+                            known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+  step.emit(std::move(asked.reply));
 }
 
 void Supervisor::order(Step& step, const Request& request,
@@ -181,6 +219,7 @@ void Supervisor::act(Step& step, const Request& request, Watch& watch, Orders::G
     case Request::Verb::wait:
     case Request::Verb::plan:
     case Request::Verb::events:
+    case Request::Verb::probe:
     case Request::Verb::load:
     case Request::Verb::quit:
     case Request::Verb::terminate:

@@ -116,6 +116,7 @@ class Watch {
 
   // --- questions --------------------------------------------------------------------------------
   const WatchSpec& spec() const { return *spec_; }
+  const std::shared_ptr<const WatchSpec>& shared_spec() const { return spec_; }
   std::uint32_t number() const { return number_; }
   State state() const { return state_; }
   bool monitored() const { return monitored_; }

@@ -165,6 +165,7 @@ void Operator::check(const Action& action, const Report& report) const {
     case Verb::wait:
     case Verb::plan:
     case Verb::events:
+    case Verb::probe:
     case Verb::reload:
     case Verb::signal:
     case Verb::load:

@@ -146,6 +146,9 @@ void SimWorld::act(const fx::Deliver& deliver) {
   });
 }
 
+/// Nobody asks for it here.
+void SimWorld::act(const fx::TryOut&) {}
+
 void SimWorld::act(const fx::Stop& stop) {
   wire::Stop message{};
   message.kind = wire::Kind::stop;

@@ -73,6 +73,7 @@ class SimWorld final : public World {
   void act(const fx::Forget& forget);
   void act(const fx::Adopt& adopt);
   void act(const fx::Deliver& deliver);
+  void act(const fx::TryOut& asked);
   void act(const fx::Arm& arm);
   void act(const fx::Disarm& disarm);
   void act(const fx::Poll& poll);
