@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,10 +62,13 @@ class Apprentice {
     for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
     const std::string program = supvd_program();
-    if (::posix_spawnp(&pid_, program.c_str(), nullptr, nullptr, argv.data(), environ) != 0) {
-      pid_ = -1;
-      failure_ = fmt::format("cannot start {}", program);
-    }
+    pid_ = ::fork();
+    if (pid_ != 0) return;
+    // Whatever ends us ends it, and it removes what it has written.
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    ::execvp(program.c_str(), argv.data());
+    fmt::print(stderr, "supvctl: cannot start {}: {}\n", program, std::strerror(errno));
+    ::_exit(1);
   }
   ~Apprentice() {
     if (pid_ > 0) {
@@ -79,7 +82,6 @@ class Apprentice {
   Apprentice& operator=(const Apprentice&) = delete;
 
   std::string socket() const { return dir_ + "/socket"; }
-  const std::string& failure() const { return failure_; }
   /// Until it answers; its exit code if it ends before (it has then said why), else 0.
   int await() {
     for (Duration waited{0}; waited < kStarting; waited += Duration(10)) {
@@ -105,7 +107,6 @@ class Apprentice {
   }
 
   std::string dir_;
-  std::string failure_;
   pid_t pid_ = -1;
 };
 
@@ -179,7 +180,6 @@ int run_probe(const Invocation& invocation) {
   if (named > 0) select.push_back(words[named - 1]);
   if (!offline) return ask(invocation.socket, invocation, std::move(select), std::move(condition));
   Apprentice apprentice(absolute_path(words[0]), words[1]);
-  if (!apprentice.failure().empty()) return complain(apprentice.failure(), 1);
   if (const int failed = apprentice.await(); failed != 0)
     return failed == 78 ? int{code::kInvalid} : failed;
   return ask(apprentice.socket(), invocation, std::move(select), std::move(condition));

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 
 #include "app/load_input.h"
 #include "app/supvd_daemon.h"
@@ -60,7 +61,12 @@ int start(Settings settings) {
   Instance instance = claim_instance(settings, socket_mode(daemon));
   if (!settings.foreground) return launch(settings, std::move(instance));
   try {
-    return become_keeper(settings, std::move(instance), {});
+    const int code = become_keeper(settings, std::move(instance), {});
+    // Its directories were made for the question alone.
+    std::error_code ignored;
+    if (!settings.probe.empty())
+      std::filesystem::remove_all(std::filesystem::path(settings.socket).parent_path(), ignored);
+    return code;
   } catch (const std::exception&) {
     leave_instance(settings);  // Nothing has been started; the socket would only mislead.
     throw;
