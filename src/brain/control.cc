@@ -22,8 +22,7 @@ bool names_watches(const Request& request) {
 
 /// Such a reply can be as long as there are watches.
 bool has_large_reply(const Call& call) {
-  return call.kind != protocol::Kind::core ||
-         call.request.verb == Request::Verb::probe ||
+  return call.kind != protocol::Kind::core || call.request.verb == Request::Verb::probe ||
          (call.request.verb <= Request::Verb::events && call.request.verb != Request::Verb::wait);
 }
 

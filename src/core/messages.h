@@ -141,7 +141,7 @@ struct Request {
   /// wait: up | ready | stopped | gone; and for supvd's own start: launched (its first start has
   /// been tried) | settled (up, or the first tries have failed).
   std::string until;
-  Duration hold_for{0};  ///< hold: 0 for ever
+  Duration hold_for{0};   ///< hold: 0 for ever
   std::string condition;  ///< probe: the id, or the name; empty: all.
   std::string reason;
   std::string by;  ///< The peer's user name.
