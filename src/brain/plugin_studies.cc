@@ -32,7 +32,7 @@ void PluginStudies::find_out(Time now, std::function<void()> done) {
     CommandRequest request;
     request.command.argv = describe_command(path, Confinement{});
     request.input = pack(study.asked);
-    request.timeout = kPluginPatience;
+    request.timeout = kDescriberPatience;
     commands_.run(now, std::move(request),
                   [this, &study = study](const CommandResult& result) { learned(study, result); });
   }
@@ -42,7 +42,7 @@ void PluginStudies::learned(Study& study, const CommandResult& result) {
   study.known = true;
   if (result.timed_out) {
     study.facts.error =
-        fmt::format("it did not say within {} what it is", format_duration(kPluginPatience));
+        fmt::format("it did not say within {} what it is", format_duration(kDescriberPatience));
   } else if (!result.error.empty()) {
     study.facts.error = result.error;
   } else if (result.status.how == ExitStatus::How::signal) {

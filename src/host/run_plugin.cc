@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +28,15 @@ using namespace host;
 
 /// Threads of a plugin that may wait. More calls than these wait for their turn.
 constexpr Pool::Limits kThreads{32, 4, std::chrono::milliseconds(20), std::chrono::hours(24)};
+
+/// What a plugin must leave of the memory that it may have: with less nothing works here either.
+constexpr std::size_t kLeastMemory = std::size_t{2} << 20;
+
+bool memory_is_left() {
+  void* block =
+      ::mmap(nullptr, kLeastMemory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return block != MAP_FAILED && ::munmap(block, kLeastMemory) == 0;
+}
 
 /// A process that the last call has left; 0: none. Those that have ended are reaped.
 pid_t left_behind() {
@@ -118,11 +128,16 @@ class PluginHost {
 
   /// A call of the instance has returned. What it has left runs in nobody's name: it ends with us.
   void finish(std::uint64_t id) {
+    if (!memory_is_left()) give_up(id, "it has used up the memory that it may have");
     if (--calls_ > 0) return;  // A child may be that of another call.
     const pid_t child = left_behind();
     if (child == 0) return;
-    line_.send(Trouble{id, child > 0 ? fmt::format("it left a process behind, pid {}", child)
-                                     : "it left a process behind"});
+    give_up(id, child > 0 ? fmt::format("it left a process behind, pid {}", child)
+                          : "it left a process behind");
+  }
+
+  [[noreturn]] void give_up(std::uint64_t id, std::string why) {
+    line_.send(Trouble{id, std::move(why)});
     ::_exit(1);
   }
 
@@ -177,6 +192,8 @@ void run_plugin_host(const PluginHostOptions& options) {
       PluginHost(line, *descriptor).run();
     }
   }
+  // If the plugin has closed the channel, the brain sees that, and tells it from an exit.
+  while (::fcntl(options.channel_fd, F_GETFD) < 0) ::pause();
   ::_exit(descriptor == nullptr ? 1 : 0);
 }
 

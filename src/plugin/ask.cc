@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "base/pack.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "plugin/leftovers.h"
 #include "plugin/library.h"
 
 namespace supv {
@@ -92,22 +94,33 @@ std::string read_all(int fd) {
   ::_exit(127);
 }
 
-/// What the child says before it ends, or its time is up. False: the time.
-bool read_until(int fd, std::chrono::steady_clock::time_point limit, std::string& said) {
+/// Reads what there is. False: there will be no more.
+bool take(int fd, std::string& said) {
   std::array<char, 16384> bytes;
   while (said.size() < kMostFacts) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        limit - std::chrono::steady_clock::now());
-    pollfd ready{fd, POLLIN, 0};
-    if (left.count() <= 0 || ::poll(&ready, 1, static_cast<int>(left.count()) + 1) == 0) {
-      return false;
-    }
     const ssize_t count = ::read(fd, bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return true;
+    if (count < 0) return errno == EAGAIN;
+    if (count == 0) return false;
     said.append(bytes.data(), static_cast<std::size_t>(count));
   }
-  return true;
+  return false;
+}
+
+/// What the child says until it ends: somebody else may hold the pipe for longer. Its time may be
+/// up before: false.
+bool see_out(pid_t pid, int pipe, std::chrono::steady_clock::time_point limit, std::string& said) {
+  const Fd child(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  ::fcntl(pipe, F_SETFL, O_NONBLOCK);
+  for (bool open = true;;) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(limit - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return false;
+    std::array<pollfd, 2> ready{{{child.get(), POLLIN, 0}, {open ? pipe : -1, POLLIN, 0}}};
+    ::poll(ready.data(), ready.size(), static_cast<int>(left.count()));
+    if (open && (ready[0].revents | ready[1].revents) != 0) open = take(pipe, said);
+    if (ready[0].revents != 0) return true;
+  }
 }
 
 std::string how_it_ended(int status, bool in_time) {
@@ -118,6 +131,17 @@ std::string how_it_ended(int status, bool in_time) {
     return fmt::format("it was killed by {} while it was looked at",
                        ::sigabbrev_np(WTERMSIG(status)));
   return fmt::format("it ended the process that looked at it, with code {}", WEXITSTATUS(status));
+}
+
+PluginFacts facts_of(pid_t child, int pipe, std::chrono::milliseconds patience) {
+  std::string said;
+  const bool in_time = see_out(child, pipe, std::chrono::steady_clock::now() + patience, said);
+  if (!in_time) ::kill(child, SIGKILL);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  const bool well = in_time && WIFEXITED(status) && WEXITSTATUS(status) == 0 && !said.empty();
+  return well ? unpack_facts(said) : PluginFacts{how_it_ended(status, in_time), {}, {}};
 }
 
 }  // namespace
@@ -143,10 +167,9 @@ PluginFacts study_plugin(const std::string& path, const std::vector<PluginOption
 
 PluginFacts ask_plugin(const std::string& path, const std::vector<PluginOptions>& tried,
                        const Confinement& limits) {
-  const auto limit = std::chrono::steady_clock::now() + kPluginPatience;
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) < 0) return {std::strerror(errno), {}, {}};
-  Fd ours(ends[0]);
+  const Fd ours(ends[0]);
   Fd theirs(ends[1]);
   const Fd input(::memfd_create("supv-options", MFD_CLOEXEC));
   if (!input || !write_all(input.get(), pack(tried)) || ::lseek(input.get(), 0, SEEK_SET) < 0)
@@ -155,15 +178,7 @@ PluginFacts ask_plugin(const std::string& path, const std::vector<PluginOptions>
   if (child < 0) return {fmt::format("fork: {}", std::strerror(errno)), {}, {}};
   if (child == 0) become_describer(input.get(), theirs.get(), path, limits);
   theirs.reset();
-  std::string said;
-  const bool in_time = read_until(ours.get(), limit, said);
-  if (!in_time) ::kill(child, SIGKILL);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  const bool well = in_time && WIFEXITED(status) && WEXITSTATUS(status) == 0 && !said.empty();
-  if (!well) return {how_it_ended(status, in_time), {}, {}};
-  return unpack_facts(said);
+  return facts_of(child, ours.get(), kDescriberPatience);
 }
 
 std::vector<std::string> describe_command(const std::string& path, const Confinement& limits) {
@@ -178,9 +193,24 @@ int run_describe(const std::vector<std::string>& arguments) {
   const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (int fd = 0; fd <= 2; ++fd) ::dup2(nowhere.get(), fd);
   const Confinement limits{arguments[1], parse_unsigned(arguments[2]).value_or(0)};
-  const bool said = write_all(out.get(), pack(study_plugin(arguments[0], tried, limits)));
-  // What the plugin has registered for the end of the process is not run.
-  ::_exit(said ? 0 : 1);
+  // Another process tries it, so that this one can end whatever it leaves.
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) < 0 || ::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) return 1;
+  const Fd ours(ends[0]);
+  Fd theirs(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return 1;
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::close(out.get());
+    // What the plugin has registered for the end of the process is not run.
+    ::_exit(write_all(theirs.get(), pack(study_plugin(arguments[0], tried, limits))) ? 0 : 1);
+  }
+  theirs.reset();
+  PluginFacts facts = facts_of(child, ours.get(), kPluginPatience);
+  if (kill_what_is_left() > 0 && facts.error.empty())
+    facts.error = "it left a process behind when it was looked at";
+  return write_all(out.get(), pack(facts)) ? 0 : 1;
 }
 
 std::string pack(const PluginFacts& facts) {

@@ -23,6 +23,8 @@ struct PluginFacts {
 
 /// The longest that anybody waits for a plugin to say what it is.
 inline constexpr std::chrono::milliseconds kPluginPatience{5000};
+/// And for the process that asks it, which says so when that time is up.
+inline constexpr std::chrono::milliseconds kDescriberPatience{7000};
 
 /// Loads the plugin and tries the options, in this very process, which may not survive it.
 /// Confines it first. Never throws.

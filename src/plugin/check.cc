@@ -15,12 +15,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 
 #include "base/fd.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "plugin/check_trial.h"
+#include "plugin/leftovers.h"
 
 namespace supv {
 namespace {
@@ -102,30 +102,6 @@ bool see_out(const Fd& child, pid_t pid, Printed& printed, const Sheet& sheet,
     ::kill(pid, SIGKILL);
     return false;
   }
-}
-
-std::vector<pid_t> children() {
-  std::vector<pid_t> all;
-  std::ifstream list(fmt::format("/proc/self/task/{}/children", ::getpid()));
-  for (pid_t child = 0; list >> child;) all.push_back(child);
-  return all;
-}
-
-/// Kills everything that is left. Children of the dead become ours, so it takes some rounds.
-/// Returns how many were alive.
-std::size_t kill_what_is_left() {
-  std::size_t killed = 0;
-  for (std::vector<pid_t> left = children(); !left.empty(); left = children()) {
-    for (const pid_t child : left) {
-      siginfo_t ended{};
-      const auto id = static_cast<id_t>(child);
-      const bool dead =
-          ::waitid(P_PID, id, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == child;
-      if (!dead && ::kill(child, SIGKILL) == 0) ++killed;
-    }
-    for (const pid_t child : left) ::waitpid(child, nullptr, 0);
-  }
-  return killed;
 }
 
 std::string ending(int status, bool returned, const Sheet& sheet,

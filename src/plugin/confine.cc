@@ -93,7 +93,10 @@ void confine(const Confinement& limits) {
   limit(RLIMIT_DATA, static_cast<rlim_t>(limits.memory), "RLIMIT_DATA");
 #endif
   ::setpriority(PRIO_PROCESS, 0, kNice);
+  int parents_death = 0;
+  ::prctl(PR_GET_PDEATHSIG, &parents_death);
   if (owner) become(*owner);
+  ::prctl(PR_SET_PDEATHSIG, parents_death);  // Another user makes the kernel forget it.
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) refuse("PR_SET_NO_NEW_PRIVS");
 }
 
