@@ -336,7 +336,8 @@ TEST_CASE("a condition that asked answers when the command has ended, once") {
   const ev::Judged said = asking.verdict();
   CHECK(said.run == Asking::kRun);
   CHECK(said.verdict == Verdict::yes);
-  CHECK(said.reason == "exit 2: BAD | a=1");
+  CHECK(said.reason == "exit 2: BAD");
+  CHECK(said.metrics == "a=1");
   asking.hear(wire::Kind::gone, child.message.run, 1, 2);
   asking.expect<wire::Plain>(wire::Kind::forget);
   asking.hosts->poll({Asking::kRun, 0});
