@@ -161,6 +161,8 @@ void run_plugin_host(const PluginHostOptions& options) {
   std::signal(SIGPIPE, SIG_IGN);
   ::fcntl(options.channel_fd, F_SETFD, FD_CLOEXEC);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  // A call that hangs would not see that nobody is there any more.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   // A heap for each thread would be most of what a host occupies.
   ::mallopt(M_ARENA_MAX, 2);
   std::optional<Declaration> declaration;
