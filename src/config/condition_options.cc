@@ -4,34 +4,12 @@
 #include <span>
 
 #include "config/condition_reader.h"
+#include "plugin/options.h"
 
 namespace supv {
 namespace {
 
 std::string decimal(double value) { return fmt::format("{}", value); }
-
-/// A default in base units; it comes from the condition's author, not from a file.
-std::string normal_fallback(const supv_option& declared) {
-  const std::string_view text = declared.fallback;
-  switch (declared.type) {
-    case SUPV_DURATION:
-      if (const auto value = parse_duration(text)) return std::to_string(value->count());
-      break;
-    case SUPV_SIZE:
-      if (const auto value = parse_size(text)) return std::to_string(*value);
-      break;
-    case SUPV_PERCENT:
-      if (const auto value = parse_percent(text)) return decimal(*value);
-      break;
-    case SUPV_TEXT:
-    case SUPV_INTEGER:
-    case SUPV_BOOLEAN:
-    case SUPV_CHOICE:
-    case SUPV_LIST:
-      break;
-  }
-  return std::string(text);
-}
 
 }  // namespace
 
@@ -45,7 +23,7 @@ bool ConditionReader::read_options(const Node& name, const Node& parameters,
       if (value) spec.options.emplace_back(declared.name, std::move(*value));
       good = good && value.has_value();
     } else if (declared.fallback != nullptr) {
-      spec.options.emplace_back(declared.name, normal_fallback(declared));
+      spec.options.emplace_back(declared.name, base_units(declared.type, declared.fallback));
     } else if (declared.required != 0) {
       reader_.error(name, fmt::format("{} needs '{}'", spec.name, declared.name));
       good = false;
