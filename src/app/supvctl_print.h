@@ -27,6 +27,9 @@ int status_code(const WatchReport& watch, bool named);
 /// The most severe code of all: 1 > 4 > 3 > 150 > 151 > 0. `select` as the operator wrote it.
 int status_code(const protocol::Answer& answer, const std::vector<std::string>& select);
 
+/// What a condition measured, as far as that fits behind its reason; starts with " | ".
+std::string metrics_part(const std::vector<Metric>& metrics);
+
 /// One readable page about a watch: what it is, why, since when, what comes next.
 std::string render_why(const protocol::Answer& answer, const View& view);
 /// Everything known about the watches, in words.

@@ -126,7 +126,7 @@ void print_table(const Report& report, const View& view) {
                       {printable(condition.id)},
                       {printable(condition.verdict), tone},
                       {took_text(condition)},
-                      {printable(condition.reason)}});
+                      {printable(condition.reason) + metrics_part(condition.metrics)}});
     }
   }
   std::fputs(render_table({"WATCH", "CONDITION", "VERDICT", "TOOK", "REASON"}, rows, {3},

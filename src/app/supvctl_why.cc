@@ -9,6 +9,15 @@
 #include "base/units.h"
 
 namespace supv::ctl {
+std::string metrics_part(const std::vector<Metric>& metrics) {
+  constexpr std::size_t kMost = 8;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(metrics.size(), kMost); ++i)
+    text += (i == 0 ? " | " : " ") + printable(metric_text(metrics[i]));
+  if (metrics.size() > kMost) text += fmt::format(" and {} more", metrics.size() - kMost);
+  return text;
+}
+
 namespace {
 
 constexpr std::size_t kLogLines = 10;
@@ -77,16 +86,6 @@ std::string next_parts(const WatchReport& watch, const View& view) {
                                       colon(watch.hold->reason)));
   }
   for (const std::string& warning : watch.warnings) text += field("warning", printable(warning));
-  return text;
-}
-
-/// What it measured, as far as that fits beside a reason.
-std::string metrics_part(const std::vector<Metric>& metrics) {
-  constexpr std::size_t kMost = 8;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(metrics.size(), kMost); ++i)
-    text += (i == 0 ? " | " : " ") + printable(metric_text(metrics[i]));
-  if (metrics.size() > kMost) text += fmt::format(" and {} more", metrics.size() - kMost);
   return text;
 }
 

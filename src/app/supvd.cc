@@ -62,10 +62,11 @@ int start(Settings settings) {
   if (!settings.foreground) return launch(settings, std::move(instance));
   try {
     const int code = become_keeper(settings, std::move(instance), {});
-    // Its directories were made for the question alone.
+    // Its directories were made for the question alone, if it was supvctl that has started this.
+    const auto folder = std::filesystem::path(settings.socket).parent_path();
     std::error_code ignored;
-    if (!settings.probe.empty())
-      std::filesystem::remove_all(std::filesystem::path(settings.socket).parent_path(), ignored);
+    if (!settings.probe.empty() && folder.filename().string().starts_with("supv-probe-"))
+      std::filesystem::remove_all(folder, ignored);
     return code;
   } catch (const std::exception&) {
     leave_instance(settings);  // Nothing has been started; the socket would only mislead.

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "base/perfdata.h"
+
 namespace supv {
 
 namespace {
@@ -74,6 +76,7 @@ bool TryOuts::take(const ev::Judged& news) {
       ConditionReport& report = report_of(trial, question);
       report.verdict = text_of(news.verdict);
       report.reason = news.reason;
+      report.metrics = parse_perfdata(news.metrics);
       report.took_ms = std::chrono::duration<double, std::milli>(now - question.asked).count();
       report.checked_wall_ms = now_().wall_ms;
     }
