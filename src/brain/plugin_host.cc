@@ -16,6 +16,8 @@ using std::chrono::seconds;
 /// A process without a channel that has not ended after this time is ended.
 constexpr std::chrono::milliseconds kSilence{50};
 constexpr seconds kFirstPenalty{1};
+/// How long the last call of a condition that is gone may take.
+constexpr Duration kAbandoned{10'000};
 constexpr int kMostDoublings = 6;
 
 }  // namespace
@@ -105,6 +107,10 @@ Answer PluginHost::ask(Id id, const supv_event& event) {
     }
     if (!known.made) make(id, known);
     if (!known.made) return unknown("its options are too long");
+    // The question before this one is still in the queue: its answer will be that of both.
+    const bool queued = event.kind == SUPV_TICK && is_queued(id, known.serial);
+    known.pending = true;
+    if (queued) return {SUPV_PENDING, {}, {}};
     ++known.serial;
     channel_->send(question(id, known, event));
   } else {
@@ -138,22 +144,38 @@ void PluginHost::returned(Id id, std::uint64_t serial) {
   calls_.erase(found);
 }
 
-/// With one thread the first of the calls is under way, and the others wait for it.
+bool PluginHost::is_queued(Id id, std::uint64_t serial) const {
+  return serial > 0 && std::any_of(calls_.begin(), calls_.end(), [&](const Call& call) {
+           return call.id == id && call.serial == serial;
+         });
+}
+
+bool PluginHost::has_threads() const { return (start_.flags & SUPV_WAITS) != 0; }
+
+/// With one thread a call that waits for its turn is late through no fault of its own: the one that
+/// is under way has a time limit.
 void PluginHost::overdue(Id id) {
   const auto known = known_.find(id);
   if (known == known_.end() || state_ != State::running) return;
   known->second.pending = false;
-  const bool threads = (start_.flags & SUPV_WAITS) != 0;
-  if (calls_.empty()) return;
-  const Id guilty = threads ? id : calls_.front().id;
-  const auto other = known_.find(guilty);
-  const Duration patience = known->second.instance.patience;
-  if (guilty != id && now() - head_since_ < patience) return;  // Busy, not hung.
-  const std::string label = other == known_.end() ? std::string("a condition that is gone")
-                                                  : other->second.instance.label;
+  if (has_threads()) hung(id);
+}
+
+/// When the call that is under way must have returned; nothing while none is, or many are.
+std::optional<Time> PluginHost::call_limit() const {
+  if (state_ != State::running || calls_.empty() || has_threads()) return std::nullopt;
+  const auto known = known_.find(calls_.front().id);
+  return head_since_ + (known == known_.end() ? kAbandoned : known->second.instance.patience);
+}
+
+void PluginHost::hung(Id id) {
+  const auto known = known_.find(id);
+  const bool gone = known == known_.end();
   const std::string why =
-      fmt::format("its call for {} did not return within {}", label, format_duration(patience));
-  blame(guilty, why);
+      fmt::format("its call for {} did not return within {}",
+                  gone ? "a condition that is gone" : known->second.instance.label,
+                  format_duration(gone ? kAbandoned : known->second.instance.patience));
+  blame(id, why);
   kill(why);
 }
 
@@ -218,12 +240,6 @@ void PluginHost::hear(const host::Want& want) {
         got.result = static_cast<std::int64_t>(pids.size());
         got.bytes.assign(reinterpret_cast<const char*>(pids.data()),
                          pids.size() * sizeof(std::int32_t));
-        break;
-      }
-      case host::Want::What::read: {
-        got.bytes.resize(std::min<std::size_t>(want.room, host::kMaxReply));
-        got.result = lent.read(lent.context, want.path.c_str(), got.bytes.data(), got.bytes.size());
-        got.bytes.resize(got.result < 0 ? 0 : static_cast<std::size_t>(got.result));
         break;
       }
       case host::Want::What::cgroup: {

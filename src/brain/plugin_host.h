@@ -124,6 +124,10 @@ class PluginHost {
   void blame(Id id, const std::string& why);
   std::string blame_first(std::string why);
   const Penalty* penalty(const Known& known) const;
+  bool is_queued(Id id, std::uint64_t serial) const;
+  bool has_threads() const;
+  std::optional<Time> call_limit() const;
+  void hung(Id id);
   void returned(Id id, std::uint64_t serial);
   void called(Id id, std::uint64_t serial);
 

@@ -224,6 +224,7 @@ std::optional<Time> PluginHost::deadline() const {
   };
   if (state_ == State::waiting) sooner(retry_at_);
   if (state_ == State::running && silent_until_) sooner(*silent_until_);
+  if (const auto limit = call_limit()) sooner(*limit);
   if (state_ == State::running && idle_since_) sooner(*idle_since_ + kIdle);
   return first;
 }
@@ -240,6 +241,7 @@ void PluginHost::tick(Time now) {
     silent_until_.reset();
     kill(blame_first("it closed its channel"));
   }
+  if (const auto limit = call_limit(); limit && *limit <= now) hung(calls_.front().id);
   if (state_ == State::running && idle_since_ && *idle_since_ + kIdle <= now) {
     idle_since_.reset();
     kill("no condition needs it", Fault::no);

@@ -1,14 +1,19 @@
 #include "host/instance.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <string_view>
 #include <utility>
+
+#include "base/fd.h"
 
 namespace supv::host {
 namespace {
@@ -156,13 +161,8 @@ std::int32_t Instance::pid(void* context) { return static_cast<Instance*>(contex
 int Instance::usage(void* context, supv_scope scope, int with_pss, supv_usage* usage) {
   auto* self = static_cast<Instance*>(context);
   if (self->line_ == nullptr) return -1;
-  const Got got = self->line_->ask({self->make_.id,
-                                    0,
-                                    Want::What::usage,
-                                    static_cast<std::uint32_t>(scope),
-                                    with_pss != 0,
-                                    {},
-                                    0});
+  const Got got = self->line_->ask(
+      {self->make_.id, 0, Want::What::usage, static_cast<std::uint32_t>(scope), with_pss != 0});
   if (got.result != 0 || got.bytes.size() != sizeof(supv_usage)) return -1;
   // The other side may know a shorter struct.
   const std::size_t size = std::min<std::size_t>(usage->size, sizeof(supv_usage));
@@ -215,15 +215,21 @@ int Instance::run(void* context, const char* command, std::int64_t timeout_ms) {
   return 0;
 }
 
+/// Here and not in the brain, which may read more than a plugin may.
 std::int64_t Instance::read(void* context, const char* path, char* bytes, std::size_t room) {
-  auto* self = static_cast<Instance*>(context);
-  if (self->line_ == nullptr) return -ENOTSUP;
-  const std::size_t most = std::min<std::size_t>(room, kMaxReply);
-  const Got got = self->line_->ask({self->make_.id, 0, Want::What::read, 0, false,
-                                    text_of(path, 4096), static_cast<std::uint32_t>(most)});
-  if (got.result < 0) return got.result;
-  const std::size_t size = std::min(room, got.bytes.size());
-  std::memcpy(bytes, got.bytes.data(), size);
+  if (static_cast<Instance*>(context)->line_ == nullptr) return -ENOTSUP;
+  const std::string_view name = path == nullptr ? "" : path;
+  if (!name.starts_with("/proc/") && !name.starts_with("/sys/")) return -EINVAL;
+  const Fd file(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return -errno;
+  std::size_t size = 0;
+  while (size < room) {
+    const ssize_t count = ::read(file.get(), bytes + size, room - size);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return -errno;
+    if (count == 0) break;
+    size += static_cast<std::size_t>(count);
+  }
   return static_cast<std::int64_t>(size);
 }
 
@@ -240,7 +246,7 @@ std::size_t Instance::pids(void* context, supv_scope scope, std::int32_t* pids, 
   auto* self = static_cast<Instance*>(context);
   if (self->line_ == nullptr) return 0;
   const Got got = self->line_->ask(
-      {self->make_.id, 0, Want::What::pids, static_cast<std::uint32_t>(scope), false, {}, 0});
+      {self->make_.id, 0, Want::What::pids, static_cast<std::uint32_t>(scope), false});
   if (got.result <= 0) return 0;
   const std::size_t count = got.bytes.size() / sizeof(std::int32_t);
   std::memcpy(pids, got.bytes.data(), std::min(room, count) * sizeof(std::int32_t));

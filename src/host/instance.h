@@ -44,7 +44,7 @@ class Instance {
   static std::int64_t read(void* context, const char* path, char* bytes, std::size_t room);
   static const char* cgroup(void* context);
   static std::size_t pids(void* context, supv_scope scope, std::int32_t* pids, std::size_t room);
-  Got want(Want::What what) { return line_->ask({make_.id, 0, what, 0, false, {}, 0}); }
+  Got want(Want::What what) { return line_->ask({make_.id, 0, what, 0, false}); }
 
   const supv_condition_descriptor* descriptor_;
   Make make_;

@@ -84,8 +84,6 @@ void write(PackWriter& out, const Want& want) {
   out.number(want.what);
   out.number(want.scope);
   out.flag(want.with_pss);
-  out.text(want.path);
-  out.number(want.room);
 }
 
 void write(PackWriter& out, const Got& got) {
@@ -175,8 +173,6 @@ std::optional<Message> read_want(PackReader& in) {
   want.scope = in.number<std::uint32_t>();
   if (want.scope > SUPV_SCOPE_PROCESS) return std::nullopt;
   want.with_pss = in.flag();
-  want.path = in.text();
-  want.room = in.number<std::uint32_t>();
   return want;
 }
 

@@ -72,19 +72,17 @@ struct Reply {
 
 /// Host to brain: the condition wants to know something, and waits for the Got of the same call.
 struct Want {
-  enum class What : std::uint8_t { usage, pids, read, cgroup };
+  enum class What : std::uint8_t { usage, pids, cgroup };
   std::uint64_t id = 0;
   std::uint64_t call = 0;
   What what = What::usage;
   std::uint32_t scope = 0;  ///< supv_scope
   bool with_pss = false;
-  std::string path;
-  std::uint32_t room = 0;
 };
 struct Got {
   std::uint64_t call = 0;
   std::int64_t result = -1;  ///< As the function of supv_host returns it.
-  std::string bytes;         ///< A struct supv_usage, pids, a file, a path.
+  std::string bytes;         ///< A struct supv_usage, pids, a path.
 };
 
 /// Host to brain: supv_host.http and .run. Answered by a Reply.

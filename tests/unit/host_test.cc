@@ -442,7 +442,7 @@ TEST_CASE("conditions are unknown while a host dies, and made again in the next 
 TEST_CASE("what a plugin's process and the brain say to each other arrives as it was said") {
   const std::vector<host::Message> all = {
       host::Reply{{7, 8, SUPV_REPLY, 1, 2, 3, -1, 0, 42}, true, "no route", 0, 9, "text"},
-      host::Want{7, 3, host::Want::What::read, SUPV_SCOPE_PROCESS, true, "/proc/stat", 4096},
+      host::Want{7, 3, host::Want::What::usage, SUPV_SCOPE_PROCESS, true},
       host::Got{3, 2, std::string("\0\1", 2)},
       host::Fetch{7, "GET", "http://x/", "a: b", "body", "/s", "/ca", "/cert", "/key", "x", true, 2,
                   9},

@@ -165,7 +165,8 @@ struct supv_host {
    * a tree of processes of its own, which is killed when the time is up. */
   int (*run)(void* context, const char* command, int64_t timeout_ms);
   /* Reads a file below /proc or /sys that never waits, at most `room` bytes; the number of bytes
-   * read, or -errno. It is read once per instant, however many conditions ask. */
+   * read, or -errno. For built-in conditions it is read once per instant, however many ask; a
+   * plugin reads it with its own rights. */
   int64_t (*read)(void* context, const char* path, char* bytes, size_t room);
   /* The cgroup v2 directory of the run's tree; NULL when it has none of its own. */
   const char* (*cgroup)(void* context);
