@@ -51,7 +51,10 @@ class Apprentice {
  public:
   Apprentice(const std::string& file, const std::string& watch) {
     std::array<char, 32> pattern{"/tmp/supv-probe-XXXXXX"};
-    if (::mkdtemp(pattern.data()) == nullptr) return;
+    if (::mkdtemp(pattern.data()) == nullptr) {
+      complain(fmt::format("{}: {}", pattern.data(), std::strerror(errno)), 1);
+      return;
+    }
     dir_ = pattern.data();
     const std::vector<std::string> words = {
         "supvd",         "--foreground", "--probe",     watch,

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "brain/try_outs.h"
 #include "config/command.h"
 
 namespace supv {
@@ -92,7 +93,10 @@ ConditionHosts::Living::Living(ConditionHosts& hosts, const fx::Arm& arm, std::u
   }
   PluginHosts* plugins = hosts.surroundings_.plugins;
   if (plugins != nullptr && plugins->takes(spec_.name)) {
-    PluginInstance instance{name(), watch_, options_, &host_, patience_of(spec_)};
+    // What a probe does to the plugin is not held against the condition that is judged.
+    const bool apart = (static_cast<std::uint64_t>(run_) & kAskedApart) != 0;
+    PluginInstance instance{apart ? name() + " (probe)" : name(), watch_, options_, &host_,
+                            patience_of(spec_)};
     if (hosts.surroundings_.places)
       for (auto& place : hosts.surroundings_.places(watch_, arm.spec->process))
         instance.options.push_back(std::move(place));
@@ -210,7 +214,8 @@ void ConditionHosts::Living::command_done(const CommandResult& result) {
   command_ = Commands::Id::none;
   if (result.timed_out) return no_answer();
   const std::string error = printable(result.error);
-  const std::string text = result.output + result.errors;
+  const bool apart = result.output.empty() || result.output.back() == '\n';
+  const std::string text = result.output + (apart ? "" : "\n") + result.errors;
   supv_reply reply{};
   reply.size = sizeof reply;
   reply.error = error.empty() ? nullptr : error.c_str();

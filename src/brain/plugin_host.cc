@@ -19,6 +19,8 @@ constexpr seconds kFirstPenalty{1};
 /// How long the last call of a condition that is gone may take.
 constexpr Duration kAbandoned{10'000};
 constexpr int kMostDoublings = 6;
+/// Whoever behaves for this long after a penalty begins with the first one again.
+constexpr seconds kForgiven{60};
 
 }  // namespace
 
@@ -213,7 +215,9 @@ void PluginHost::hear(const host::Said& said) {
   returned(said.id, said.serial);
   const auto found = known_.find(said.id);
   if (found == known_.end() || said.serial == 0 || found->second.serial != said.serial) return;
-  penalties_.erase(found->second.instance.label);
+  const auto penalty = penalties_.find(found->second.instance.label);
+  if (penalty != penalties_.end() && penalty->second.until + kForgiven <= now())
+    penalties_.erase(penalty);
   useful_ = true;
   conclude(found->second, {said.outcome, said.reason, said.metrics});
 }

@@ -10,8 +10,6 @@ namespace supv {
 
 namespace {
 
-/// Numbers of ours: no generation of the core's comes near, and no slot is theirs.
-constexpr std::uint64_t kOurs = std::uint64_t{1} << 62;
 constexpr std::chrono::seconds kBetweenLooks{1};
 
 bool is_whole(const ConditionSpec& spec) {
@@ -38,7 +36,7 @@ void TryOuts::begin(const fx::TryOut& asked) {
   trial.asked = asked;
   for (std::size_t w = 0; w < asked.subjects.size(); ++w) {
     const fx::TryOut::Subject& subject = asked.subjects[w];
-    const auto number = static_cast<RunId>(kOurs | ++numbers_ << 16);
+    const auto number = static_cast<RunId>(kAskedApart | ++numbers_ << 16);
     std::vector<std::uint32_t> members;
     for (std::size_t c = 0; c < subject.conditions.size(); ++c) {
       const ConditionSpec& spec = subject.spec->conditions[subject.conditions[c]];
@@ -66,7 +64,7 @@ void TryOuts::ask(Question& question) {
 }
 
 bool TryOuts::take(const ev::Judged& news) {
-  if ((static_cast<std::uint64_t>(news.run) & kOurs) == 0) return false;
+  if ((static_cast<std::uint64_t>(news.run) & kAskedApart) == 0) return false;
   for (Trial& trial : trials_) {
     for (Question& question : trial.questions) {
       if (question.number != news.run || question.index != news.condition || !question.open)

@@ -11,6 +11,10 @@
 
 namespace supv {
 
+/// Set in the numbers under which conditions are asked apart. No generation of the core's comes
+/// near, and no slot is theirs.
+inline constexpr std::uint64_t kAskedApart = std::uint64_t{1} << 62;
+
 /// `supvctl probe`: asks conditions apart from those that are judged. What compares with an earlier
 /// look, and so is unknown at the first, is asked again a second later.
 class TryOuts {

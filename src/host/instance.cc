@@ -77,6 +77,9 @@ const std::string& Instance::begin() {
 void Instance::write(const supv_verdict& verdict, Said& said) {
   said.reason = text_of(verdict.reason, kMaxReason);
   said.metrics = text_of(verdict.metrics, kMaxMetrics);
+  // Half a number is another number.
+  if (said.metrics.size() == kMaxMetrics)
+    said.metrics.resize(std::min(said.metrics.rfind(' '), said.metrics.size()));
   switch (verdict.outcome) {
     case SUPV_OK:
     case SUPV_FIRE:
