@@ -192,6 +192,19 @@ def test_two_culprits_do_not_starve_the_third(lab):
     nobody_was_restarted(lab)
 
 
+def test_an_impatient_one_does_not_end_a_slow_one(lab):
+    """Its call takes 300 ms and may take 5 s: that another one waits for 100 ms is no fault of it."""
+    start(lab, "naughty: {how: slow, timeout: 5s, interval: 1s}\n"
+          "      - naughty: {how: behave, timeout: 100ms, interval: 50ms}")
+    wait_verdict(lab, "bad", "naughty#1", "false")
+    process = host("naughty")
+    wait_verdict(lab, "bad", "naughty#2", "unknown", "no answer within 100ms")
+    watch_for(lab, 3.0, time.monotonic())
+    wait_verdict(lab, "bad", "naughty#2", "false", "it behaves")
+    equal(condition(lab, "bad", "naughty#1")["verdict"], "false")
+    equal((warnings(lab), host("naughty")), ([], process))
+
+
 def test_one_that_gets_well_is_asked_again(lab):
     start(lab, "naughty: {how: abort, if_exists: @DIR@/now, timeout: 1s}")
     lab.write("now", "")
