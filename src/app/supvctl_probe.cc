@@ -5,7 +5,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +46,16 @@ std::string supvd_program() {
     if (::access((folder + below).c_str(), X_OK) == 0) return folder + below;
   }
   return "supvd";
+}
+
+/// A socket is there before anybody listens on it.
+bool listens(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return false;
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
 /// A supvd that only looks at one watch. Gone, with all it has written, when this is destroyed.
@@ -93,7 +105,7 @@ class Apprentice {
         pid_ = -1;
         return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1;
       }
-      if (::access(socket().c_str(), F_OK) == 0) return 0;
+      if (listens(socket())) return 0;
       ::poll(nullptr, 0, 10);
     }
     return complain("supvd does not come up", 1);
