@@ -54,7 +54,8 @@ std::optional<host::Message> HostChannel::receive() {
   // What the host managed to say before it went is still worth reading.
   for (;;) {
     const ssize_t size = ::recv(socket_.get(), buffer_.get(), host::kMaxPacket, MSG_DONTWAIT);
-    if (size < 0 && errno == EINTR) continue;
+    // A host that ended with something unread: told once, before what it has said last.
+    if (size < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return std::nullopt;
     auto message =
         size <= 0 ? std::nullopt

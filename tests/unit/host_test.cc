@@ -466,6 +466,26 @@ TEST_CASE("what a plugin's process and the brain say to each other arrives as it
   CHECK(std::get<host::Fetch>(*fetch).server_name == "x");
 }
 
+TEST_CASE("what a host said last is heard although it left something unread") {
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+  HostChannel channel{Fd(ends[0])};
+  Fd host(ends[1]);
+  char hello[64];
+  const ssize_t size = ::recv(host.get(), hello, sizeof hello, 0);
+  REQUIRE(size > 0);
+  REQUIRE(::send(host.get(), hello, static_cast<std::size_t>(size), 0) == size);
+  const std::string last = host::encode(host::Trouble{7, "it left a process behind"});
+  REQUIRE(::send(host.get(), last.data(), last.size(), 0) > 0);
+  REQUIRE(channel.send(host::Drop{7}));
+  host.reset();
+  const auto message = channel.receive();
+  REQUIRE(message);
+  CHECK(std::get<host::Trouble>(*message).text == "it left a process behind");
+  CHECK_FALSE(channel.receive());
+  CHECK(channel.closed());
+}
+
 TEST_CASE("packets that are none of ours are refused") {
   host::Make whole;
   whole.id = 1;
