@@ -10,7 +10,6 @@
 
 #include <atomic>
 #include <csignal>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -19,6 +18,7 @@
 #include "host/instance.h"
 #include "host/line.h"
 #include "host/pool.h"
+#include "plugin/leftovers.h"
 #include "plugin/library.h"
 
 namespace supv {
@@ -44,10 +44,8 @@ pid_t left_behind() {
     const pid_t ended = ::waitpid(-1, nullptr, WNOHANG);
     if (ended > 0) continue;
     if (ended < 0) return 0;
-    std::ifstream children(fmt::format("/proc/self/task/{}/children", ::getpid()));
-    pid_t first = 0;
-    children >> first;
-    return first > 0 ? first : -1;
+    const std::vector<pid_t> left = children();
+    return left.empty() ? -1 : left.front();
   }
 }
 
@@ -76,7 +74,7 @@ class PluginHost {
     Known known{std::make_shared<Instance>(&descriptor_, std::move(make), &line_),
                 Pool::make_lane()};
     known_[id] = known;
-    perform(known.lane, id, [this, id, instance = known.instance] {
+    perform(known.lane, [this, id, instance = known.instance] {
       Said said;
       said.id = id;
       said.reason = instance->begin();
@@ -90,11 +88,10 @@ class PluginHost {
     if (entry.empty()) return;
     Known known = std::move(entry.mapped());
     // Whoever holds it last destroys it: this, after the calls that were made before.
-    perform(known.lane, drop.id,
-            [this, id = drop.id, instance = std::move(known.instance)]() mutable {
-              instance.reset();
-              finish(id);
-            });
+    perform(known.lane, [this, id = drop.id, instance = std::move(known.instance)]() mutable {
+      instance.reset();
+      finish(id);
+    });
   }
 
   void take(const Ask& ask) { call(ask, nullptr); }
@@ -108,7 +105,7 @@ class PluginHost {
   void call(const Ask& ask, const std::shared_ptr<const Reply>& reply) {
     const auto found = known_.find(ask.id);
     if (found == known_.end()) return;
-    perform(found->second.lane, ask.id, [this, ask, reply, instance = found->second.instance] {
+    perform(found->second.lane, [this, ask, reply, instance = found->second.instance] {
       Said said;
       said.id = ask.id;
       said.serial = ask.serial;
@@ -119,7 +116,7 @@ class PluginHost {
   }
 
   /// One call after the other, or on a thread.
-  void perform(const std::shared_ptr<Lane>& lane, std::uint64_t, std::function<void()> call) {
+  void perform(const std::shared_ptr<Lane>& lane, std::function<void()> call) {
     ++calls_;
     if (pool_ == nullptr) return call();
     pool_->add(lane, {std::move(call), nullptr});
